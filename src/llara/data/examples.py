@@ -1,0 +1,63 @@
+"""Examples: a history and the next item, the unit that is trained on and evaluated."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from llara.data.sequences import IntArray, Sequences
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Histories with their targets, one per row.
+
+    Attributes:
+        history: Item indices, oldest first, padded with 0 on the right, shape [N, L].
+        history_length: Length without padding, in [0, L], shape [N].
+        target: Held-out next item, in 1..num_items, shape [N].
+        user_index: User of each row, shape [N].
+    """
+
+    history: IntArray
+    history_length: IntArray
+    target: IntArray
+    user_index: IntArray
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def select(self, rows: IntArray) -> "Examples":
+        """The given rows, in the given order."""
+        return Examples(self.history[rows], self.history_length[rows], self.target[rows], self.user_index[rows])
+
+
+def prefix_examples(sequences: Sequences, *, history_length: int, min_history: int) -> Examples:
+    """One example per item that has at least `min_history` items before it.
+
+    Args:
+        sequences: Item sequences, oldest first.
+        history_length: How many of the latest earlier items form the history, >= 1.
+        min_history: Positions with fewer earlier items are dropped, >= 0.
+
+    Source:
+        LLaRA (arXiv:2312.02445) trains on every prefix of a training user, histories of 10, 3 items at least.
+    """
+    start = np.repeat(sequences.offsets[:-1], sequences.lengths)
+    position = np.arange(len(sequences.items)) - start
+    return _gather(sequences, np.flatnonzero(position >= min_history), history_length=history_length)
+
+
+def last_examples(sequences: Sequences, *, history_length: int, min_history: int) -> Examples:
+    """One example per sequence: its last item is the target. Sequences with too short a history are dropped."""
+    last = sequences.offsets[1:] - 1
+    return _gather(sequences, last[sequences.lengths > min_history], history_length=history_length)
+
+
+def _gather(sequences: Sequences, target_at: IntArray, *, history_length: int) -> Examples:
+    row = np.searchsorted(sequences.offsets, target_at, side="right") - 1
+    length = np.minimum(target_at - sequences.offsets[row], history_length)
+    columns = np.arange(history_length)
+    visible = columns < length[:, None]  # [N, L]
+    source = np.where(visible, (target_at - length)[:, None] + columns, 0)
+    history = np.where(visible, sequences.items[source] if len(sequences.items) else 0, 0)
+    return Examples(history, length, sequences.items[target_at], sequences.user_index[row])
