@@ -1,0 +1,155 @@
+"""Hybrid prompt -> token ids with slot positions: the last step before batching."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from llara.data import Catalog
+from llara.errors import ConfigError
+from llara.prompt.hybrid import REPRESENTATIONS, HybridPrompt, ItemPart, Representation, build_prompt
+from llara.prompt.templates import Template, templates_for
+from llara.prompt.tokens import make_frame, tokenize_titles
+
+ITEM_SEPARATOR = "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConfig:
+    """How a history and its candidates become text."""
+
+    history: Representation = "hybrid"
+    """How history items are written: hybrid, text, behavior or index."""
+    candidates: Representation = "hybrid"
+    """How candidates are written: hybrid, text, behavior or index."""
+    item_text: tuple[str, ...] = ()
+    """Metadata columns shown after the title, such as [year, genres]; empty: the title alone."""
+    max_title_tokens: int = 32
+    """Item text is cut at this many tokens, >= 1."""
+    templates: tuple[str, ...] = ()
+    """Own wordings with {history}, {candidates}, {num_history}, {num_candidates}; empty: the noun's built-in three."""
+    chat_template: str = "auto"
+    """auto: use the backbone's chat template where it has one; always; never."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("history", self.history), ("candidates", self.candidates)):
+            if value not in REPRESENTATIONS:
+                raise ConfigError(f"prompt.{name} must be one of {', '.join(REPRESENTATIONS)}, got '{value}'")
+        if self.max_title_tokens < 1:
+            raise ConfigError(f"prompt.max_title_tokens must be >= 1, got {self.max_title_tokens}")
+        if self.chat_template not in ("auto", "always", "never"):
+            raise ConfigError(f"prompt.chat_template must be auto, always or never, got '{self.chat_template}'")
+
+    def build_templates(self, noun: str) -> tuple[Template, ...]:
+        """The wordings in use: the user's own, or the built-in ones of the noun."""
+        if not self.templates:
+            return templates_for(noun)
+        return tuple(Template(name=f"own-{place}", text=text) for place, text in enumerate(self.templates, start=1))
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """One prompt as token ids.
+
+    Attributes:
+        token_ids: Prompt tokens without padding; a slot holds the filler id, shape [T].
+        slot_positions: Where the slots are in `token_ids`, ascending, shape [S].
+        slot_items: Item index of each slot, shape [S].
+        candidate_positions: Last prompt position of each candidate (its slot, or its last text token), shape [C].
+        candidate_items: Item index of each candidate in prompt order, shape [C].
+    """
+
+    token_ids: list[int]
+    slot_positions: list[int]
+    slot_items: list[int]
+    candidate_positions: list[int]
+    candidate_items: list[int]
+
+
+class PromptEncoder:
+    """Encodes prompts for one catalog and one tokenizer; every title is tokenized once.
+
+    Args:
+        tokenizer: The backbone's tokenizer.
+        catalog: Items to write.
+        config: Representations, item text and wording.
+
+    Raises:
+        PromptError: If the tokenizer cannot frame an answer or a title has no tokens.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, catalog: Catalog, config: PromptConfig) -> None:
+        self.tokenizer = tokenizer
+        self.config = config
+        self.templates = config.build_templates(catalog.noun)
+        chat = config.chat_template == "always" or (config.chat_template == "auto" and bool(tokenizer.chat_template))
+        self.frame = make_frame(tokenizer, use_chat_template=chat)
+        self.titles = catalog.titles
+        self.item_texts = catalog.texts(config.item_text)
+        limit = config.max_title_tokens
+        numbers = [str(index) for index in range(1, catalog.num_items + 1)]
+        self._text_tokens = ((), *tokenize_titles(tokenizer, self.item_texts[1:], max_tokens=limit))
+        self._title_tokens = ((), *tokenize_titles(tokenizer, self.titles[1:], max_tokens=limit))
+        self._number_tokens = ((), *tokenize_titles(tokenizer, numbers, max_tokens=limit))
+        self._filler = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.frame.end)
+        self._wording = lru_cache(maxsize=4096)(self._tokenize_wording)
+
+    @property
+    def filler(self) -> int:
+        """Token id that stands in slots and padding; never read by the model."""
+        return self._filler
+
+    def _tokenize_wording(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def build(self, history: Sequence[int], candidates: Sequence[int], *, template: int = 0) -> HybridPrompt:
+        """The prompt of one example in the wording number `template` (taken modulo their count)."""
+        return build_prompt(self.templates[template % len(self.templates)], history, candidates)
+
+    def encode(self, prompt: HybridPrompt) -> EncodedPrompt:
+        """Token ids and slots of a prompt."""
+        tokens = list(self.frame.prefix)
+        slot_positions: list[int] = []
+        slot_items: list[int] = []
+        candidate_positions: list[int] = []
+        separator = self._wording(ITEM_SEPARATOR)
+        for part in prompt.parts:
+            if isinstance(part, str):
+                tokens.extend(self._wording(part))
+                continue
+            written, has_slot = self._item_tokens(part)
+            tokens.extend(separator)
+            tokens.extend(written)
+            if has_slot:
+                slot_positions.append(len(tokens))
+                slot_items.append(part.item_index)
+                tokens.append(self._filler)
+            if part.is_candidate:
+                candidate_positions.append(len(tokens) - 1)
+        tokens.extend(self.frame.suffix)
+        return EncodedPrompt(tokens, slot_positions, slot_items, candidate_positions, list(prompt.candidates))
+
+    def _item_tokens(self, part: ItemPart) -> tuple[tuple[int, ...], bool]:
+        shown = self.config.candidates if part.is_candidate else self.config.history
+        if shown == "behavior":
+            return (), True
+        if shown == "index":
+            return self._number_tokens[part.item_index], False
+        return self._text_tokens[part.item_index], shown == "hybrid"
+
+    def answer_tokens(self, item_index: int) -> tuple[int, ...]:
+        """What the model should write for an item: its title (its number if candidates are numbers), then the end."""
+        source = self._number_tokens if self.config.candidates == "index" else self._title_tokens
+        return (*source[item_index], self.frame.end)
+
+    def answer_text(self, item_index: int) -> str:
+        """The text that names an item in an answer, as it reads after tokenizing (so a cut title reads cut)."""
+        return str(self.tokenizer.decode(list(self.answer_tokens(item_index)[:-1]))).strip()
+
+    def prompt_lengths(self, histories: Sequence[Sequence[int]], num_candidates: int) -> np.ndarray:
+        """Approximate prompt length of each history, for bucketing: history tokens plus a mean per candidate."""
+        sizes = np.array([len(tokens) + 2 for tokens in self._text_tokens], dtype=np.int64)
+        mean = float(sizes[1:].mean())
+        return np.array([int(sizes[np.asarray(h)].sum() + mean * num_candidates) for h in histories], dtype=np.int64)
