@@ -1,0 +1,53 @@
+"""Evaluation: metrics, statistics, predictions, the report. Works on arrays; the models that score live elsewhere."""
+
+from llara.evaluate.content import Choice, ExamplePrompt, ReportContent
+from llara.evaluate.metrics import BoolArray, FloatArray, hit_ratio, hits_at, mrr, ndcg, target_ranks
+from llara.evaluate.model_result import ModelResult, Task
+from llara.evaluate.predictions import (
+    Predictions,
+    predictions_from_choices,
+    predictions_from_scores,
+    read_predictions,
+    write_predictions,
+)
+from llara.evaluate.results import EvaluationReport, compare_results
+from llara.evaluate.statistics import (
+    Interval,
+    PairedTest,
+    Verdict,
+    bootstrap_interval,
+    paired_test,
+    wilson_interval,
+)
+from llara.evaluate.tables import markdown_table, results_table, summary_sentence
+
+__all__ = [
+    "BoolArray",
+    "Choice",
+    "EvaluationReport",
+    "ExamplePrompt",
+    "FloatArray",
+    "Interval",
+    "ModelResult",
+    "PairedTest",
+    "Predictions",
+    "ReportContent",
+    "Task",
+    "Verdict",
+    "bootstrap_interval",
+    "compare_results",
+    "hit_ratio",
+    "hits_at",
+    "markdown_table",
+    "mrr",
+    "ndcg",
+    "paired_test",
+    "predictions_from_choices",
+    "predictions_from_scores",
+    "read_predictions",
+    "results_table",
+    "summary_sentence",
+    "target_ranks",
+    "wilson_interval",
+    "write_predictions",
+]

@@ -1,0 +1,249 @@
+"""What the evaluation of several models on the same candidates found, and its JSON form."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llara.errors import DataError
+from llara.evaluate.model_result import ModelResult
+from llara.evaluate.statistics import Interval, PairedTest, paired_test
+from llara.evaluate.writing import replace_file
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """Several models on the same rows and candidates.
+
+    Attributes:
+        results: One per model, in table order; their candidate hashes are equal.
+        baseline: Name of the model that the others are compared with (the recommender), if any.
+        comparisons: Paired test of HR@1 against the baseline, by model name, without the baseline itself.
+        level: Confidence of all intervals.
+    """
+
+    results: tuple[ModelResult, ...]
+    baseline: str | None
+    comparisons: Mapping[str, PairedTest]
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not self.results:
+            raise DataError("a report needs at least one model's result, found none")
+        names = [result.name for result in self.results]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DataError(f"two results are named '{twice[0]}'. Give each model its own name.")
+        unknown = [name for name in (self.baseline, *self.comparisons) if name is not None and name not in names]
+        if unknown:
+            raise DataError(f"no result is named '{unknown[0]}'; there are: {', '.join(names)}")
+        for other in self.results[1:]:
+            _require_same_candidates(self.results[0], other)
+
+    @property
+    def num_candidates(self) -> int:
+        """Candidates per row."""
+        return self.results[0].num_candidates
+
+    @property
+    def draws(self) -> int:
+        """Candidate draws."""
+        return self.results[0].draws
+
+    @property
+    def rows(self) -> int:
+        """Test rows (users)."""
+        return self.results[0].rows
+
+    @property
+    def candidate_hashes(self) -> tuple[str, ...]:
+        """sha256 of each draw's candidate set, shared by all results."""
+        return self.results[0].candidate_hashes
+
+    @property
+    def random_hit_ratio(self) -> float:
+        """HR@1 of a blind guess, 1 / C."""
+        return 1 / self.num_candidates
+
+    def result(self, name: str) -> ModelResult:
+        """The result of the model of that name."""
+        for result in self.results:
+            if result.name == name:
+                return result
+        raise DataError(f"no result is named '{name}'; there are: {', '.join(r.name for r in self.results)}")
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers without the ranks, ready for `json.dumps`; None stands where a metric does not apply."""
+        return {
+            "rows": self.rows,
+            "draws": self.draws,
+            "num_candidates": self.num_candidates,
+            "random_hit_ratio": self.random_hit_ratio,
+            "candidate_hashes": list(self.candidate_hashes),
+            "baseline": self.baseline,
+            "level": self.level,
+            "models": [_model_summary(self, result) for result in self.results],
+        }
+
+    def to_json(self) -> str:
+        """Every rank that the numbers are made of, and the numbers for whoever reads the text without us."""
+        content = {
+            "format_version": FORMAT_VERSION,
+            "summary": self.summary(),
+            "level": self.level,
+            "baseline": self.baseline,
+            "comparisons": {name: asdict(test) for name, test in self.comparisons.items()},
+            "models": [_model_content(result) for result in self.results],
+        }
+        return json.dumps(content, allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "EvaluationReport":
+        """Rebuild a report from `to_json`; its numbers are computed again from the ranks.
+
+        Raises:
+            DataError: If the text is not such a report.
+        """
+        try:
+            content = json.loads(text)
+            version = content["format_version"]
+            if version != FORMAT_VERSION:
+                raise DataError(
+                    f"expected an evaluation report of format version {FORMAT_VERSION}, found version {version}. "
+                    f"Run `llara evaluate` to write it anew."
+                )
+            results = tuple(_result_from(model) for model in content["models"])
+            comparisons = {name: _test_from(test) for name, test in content["comparisons"].items()}
+            return cls(results, content["baseline"], comparisons, content["level"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"expected an evaluation report as JSON, found something else ({type(error).__name__}: {error}). "
+                f"Run `llara evaluate` to write it anew."
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Write the report as JSON; an earlier file survives an interruption."""
+        text = self.to_json()
+        replace_file(path, lambda target: target.write_text(text, encoding="utf-8"))
+
+    @classmethod
+    def load(cls, path: Path) -> "EvaluationReport":
+        """Read a report written by `save`.
+
+        Raises:
+            DataError: If the file is missing or holds something else.
+        """
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such evaluation report. Run `llara evaluate` to write it.")
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (DataError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: {error}") from error
+
+
+def compare_results(
+    results: Sequence[ModelResult], *, baseline: str | None = None, level: float = 0.95, seed: int = 0
+) -> EvaluationReport:
+    """Put results side by side and test each against the baseline, usually the recommender.
+
+    Args:
+        results: One per model, in table order.
+        baseline: Name of the result to compare with; None compares nothing.
+        level: Confidence of the intervals.
+        seed: Of the resampling.
+
+    Raises:
+        DataError: If the results were not made on the same candidates or the baseline is not among them.
+    """
+    alone = EvaluationReport(tuple(results), baseline, {}, level)
+    if baseline is None:
+        return alone
+    reference = alone.result(baseline).row_hits()
+    comparisons = {
+        result.name: paired_test(result.row_hits(), reference, level=level, seed=seed)
+        for result in alone.results
+        if result.name != baseline
+    }
+    return EvaluationReport(alone.results, baseline, comparisons, level)
+
+
+def _require_same_candidates(first: ModelResult, other: ModelResult) -> None:
+    if first.ranks.shape != other.ranks.shape or first.num_candidates != other.num_candidates:
+        raise DataError(
+            f"model '{first.name}' has {first.draws} draws x {first.rows} rows x {first.num_candidates} candidates, "
+            f"model '{other.name}' {other.draws} x {other.rows} x {other.num_candidates}. "
+            f"Evaluate both on the same candidate files."
+        )
+    for draw, (ours, theirs) in enumerate(zip(first.candidate_hashes, other.candidate_hashes, strict=True)):
+        if ours != theirs:
+            raise DataError(
+                f"models '{first.name}' and '{other.name}' were judged on different candidates (draw {draw}: sha256 "
+                f"{ours[:12]} and {theirs[:12]}), so their numbers do not compare. "
+                f"Evaluate both on the same candidate files."
+            )
+    if (first.task == "full ranking") != (other.task == "full ranking"):
+        raise DataError(
+            f"model '{first.name}' did {first.task}, model '{other.name}' {other.task}; full ranking never shares a "
+            f"table with other tasks. Make one report for each."
+        )
+
+
+def _model_content(result: ModelResult) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "task": result.task,
+        "num_candidates": result.num_candidates,
+        "candidate_hashes": list(result.candidate_hashes),
+        "seconds": result.seconds,
+        "ranks": result.ranks.tolist(),
+        "valid": None if result.valid is None else result.valid.tolist(),
+    }
+
+
+def _model_summary(report: EvaluationReport, result: ModelResult) -> dict[str, Any]:
+    comparison = report.comparisons.get(result.name)
+    return {
+        "name": result.name,
+        "task": result.task,
+        "hits": result.hits,
+        "total": result.total,
+        "valid": None if result.valid is None else int(result.valid.sum()),
+        "hr@1": result.hr(1),
+        "hr@1_interval": asdict(result.hit_interval(level=report.level)),
+        "hr@5": _number(result.hr(5)),
+        "hr@10": _number(result.hr(10)),
+        "ndcg@5": _number(result.ndcg(5)),
+        "ndcg@10": _number(result.ndcg(10)),
+        "mrr": _number(result.mrr),
+        "valid_ratio": result.valid_ratio,
+        "hit_ratio_given_valid": _number(result.hit_ratio_given_valid),
+        "versus_baseline": None if comparison is None else asdict(comparison),
+        "seconds": result.seconds,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _result_from(model: dict[str, Any]) -> ModelResult:
+    valid = model["valid"]
+    return ModelResult(
+        name=model["name"],
+        ranks=np.array(model["ranks"], dtype=np.int64),
+        num_candidates=model["num_candidates"],
+        candidate_hashes=tuple(model["candidate_hashes"]),
+        seconds=model["seconds"],
+        task=model["task"],
+        valid=None if valid is None else np.array(valid, dtype=np.bool_),
+    )
+
+
+def _test_from(test: dict[str, Any]) -> PairedTest:
+    return PairedTest(**{**test, "interval": Interval(**test["interval"])})

@@ -1,0 +1,187 @@
+"""How far a number can be trusted: intervals, and the paired test that decides between two models."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import binomtest
+
+from llara.errors import ConfigError, DataError
+from llara.evaluate.metrics import FloatArray
+
+Verdict = Literal["better", "worse", "tie"]
+_CHUNK_NUMBERS = 4_000_000  # random numbers held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+        level: Confidence in (0, 1).
+        method: How it was computed: "wilson" or "bootstrap over rows".
+    """
+
+    low: float
+    high: float
+    level: float
+    method: str
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Outcome of comparing a model with a baseline on the same rows.
+
+    Attributes:
+        difference: Mean of model minus baseline over rows.
+        interval: Bootstrap interval of that mean.
+        p_value: Two-sided sign-flip permutation p-value.
+        verdict: "better" or "worse" than the baseline, or "tie" where the rows cannot tell.
+        num_rows: Rows compared.
+    """
+
+    difference: float
+    interval: Interval
+    p_value: float
+    verdict: Verdict
+    num_rows: int
+
+
+def wilson_interval(hits: int, total: int, level: float = 0.95) -> Interval:
+    """Wilson score interval of the ratio hits / total of independent rows.
+
+    Raises:
+        DataError: If `total` is 0 or `hits` is not in 0..total.
+        ConfigError: If `level` is not in (0, 1).
+    """
+    _check_level(level)
+    if not 0 <= hits <= total or total == 0:
+        raise DataError(f"expected 0 <= hits <= total and total > 0, found {hits} hits of {total} rows")
+    ci = binomtest(int(hits), int(total)).proportion_ci(confidence_level=level, method="wilson")
+    return Interval(float(ci.low), float(ci.high), level, "wilson")
+
+
+def bootstrap_interval(
+    row_values: FloatArray, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the mean over rows.
+
+    Rows (users) are the independent unit. Candidate draws are not: with several draws a row's value is its mean
+    over them, so that more draws never look like more users. Where all rows carry the same value the interval has
+    no width; that says that the resampling saw no variation, not that the mean is certain.
+
+    Args:
+        row_values: One finite value per row, shape [N].
+        level: Confidence in (0, 1).
+        resamples: Bootstrap samples, >= 1.
+        seed: Same seed, same interval.
+
+    Raises:
+        DataError: If there are no rows or a value is not finite.
+        ConfigError: If `level` or `resamples` is out of range.
+    """
+    _check_level(level)
+    _check_rows(row_values)
+    if resamples < 1:
+        raise ConfigError(f"resamples must be >= 1, got {resamples}")
+    means = _bootstrap_means(row_values, resamples=resamples, rng=np.random.default_rng(seed))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), level, "bootstrap over rows")
+
+
+def paired_test(row_values: FloatArray, baseline: FloatArray, *, level: float = 0.95, seed: int = 0) -> PairedTest:
+    """Decide whether a model beats a baseline that was judged on the same rows and candidates.
+
+    The verdict is "tie" whenever the bootstrap interval of the mean difference contains 0. With a handful of rows
+    that interval is too narrow, so the permutation p-value must agree (<= 1 - level) before a winner is named.
+
+    Args:
+        row_values: The model's value per row (its mean over candidate draws), shape [N].
+        baseline: The baseline's values for the same rows in the same order, shape [N].
+        level: Confidence in (0, 1).
+        seed: Same seed, same result. Swapping the two models only changes signs.
+
+    Raises:
+        DataError: If the shapes differ, there are no rows, or a value is not finite.
+    """
+    if row_values.shape != baseline.shape:
+        raise DataError(
+            f"a paired test needs the same rows from both models, found shapes {row_values.shape} and "
+            f"{baseline.shape}. Evaluate both on the same candidate files."
+        )
+    differences = row_values - baseline
+    _check_rows(differences)
+    difference = float(differences.mean())
+    sign = -1.0 if difference < 0 else 1.0
+    oriented = bootstrap_interval(sign * differences, level=level, seed=seed)
+    low, high = sorted((sign * oriented.low, sign * oriented.high))
+    interval = Interval(low, high, level, oriented.method)
+    p_value = sign_flip_p_value(differences, seed=seed)
+    verdict: Verdict = "tie"
+    if 0.0 not in interval and p_value <= 1 - level:
+        verdict = "better" if difference > 0 else "worse"
+    return PairedTest(difference, interval, p_value, verdict, len(differences))
+
+
+def sign_flip_p_value(differences: FloatArray, *, resamples: int = 10_000, seed: int = 0) -> float:
+    """Two-sided p-value of "the sign of each row's difference is a coin flip", in (0, 1].
+
+    Rows of equal size flip together as one binomial draw: the same distribution as a coin per row, at the cost of
+    the distinct sizes. The observed signs count as one of the flips, so the value is never 0.
+
+    Args:
+        differences: Model minus baseline per row, finite, shape [N].
+        resamples: Random flips of all signs.
+        seed: Same seed, same value.
+    """
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    rng = np.random.default_rng(seed)
+    totals = np.zeros(resamples)
+    chunk = max(1, _CHUNK_NUMBERS // resamples)
+    for start in range(0, len(sizes), chunk):
+        count = counts[start : start + chunk, None]
+        positive = rng.binomial(count, 0.5, size=(len(count), resamples))
+        totals += sizes[start : start + chunk] @ (2 * positive - count)
+    observed = abs(float(differences.sum()))
+    tolerance = 1e-9 * max(1.0, float(sizes @ counts))  # sums in another order differ in the last digits
+    extreme = int((np.abs(totals) >= observed - tolerance).sum())
+    return (1 + extreme) / (1 + resamples)
+
+
+def _bootstrap_means(row_values: FloatArray, *, resamples: int, rng: np.random.Generator) -> FloatArray:
+    """Means of resampled rows, shape [resamples].
+
+    Hits take few distinct values, so their rows are drawn together as multinomial counts; values that are nearly
+    all distinct are drawn row by row, which is then the faster way.
+    """
+    num_rows = len(row_values)
+    values, counts = np.unique(row_values, return_counts=True)
+    grouped = len(values) <= num_rows // 8
+    chunk = max(1, _CHUNK_NUMBERS // (len(values) if grouped else num_rows))
+    parts: list[FloatArray] = []
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
+        if grouped:
+            parts.append(rng.multinomial(num_rows, counts / num_rows, size=size) @ values / num_rows)
+        else:
+            # int32 halves the memory traffic, which is what the time goes into
+            parts.append(row_values[rng.integers(num_rows, size=(size, num_rows), dtype=np.int32)].mean(axis=1))
+    return np.concatenate(parts)
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ConfigError(f"confidence level must be in (0, 1), got {level}")
+
+
+def _check_rows(row_values: FloatArray) -> None:
+    if row_values.ndim != 1 or len(row_values) == 0:
+        raise DataError(f"expected one value per row and at least one row, found shape {row_values.shape}")
+    broken = np.flatnonzero(~np.isfinite(row_values))
+    if len(broken):
+        raise DataError(f"row {broken[0]}: expected a finite value, found {row_values[broken[0]]}")

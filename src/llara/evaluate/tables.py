@@ -1,0 +1,116 @@
+"""The headline table of a report, for the terminal, Markdown and the HTML report."""
+
+import math
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from llara.evaluate.model_result import ModelResult
+from llara.evaluate.results import EvaluationReport
+from llara.evaluate.statistics import PairedTest
+
+_SIGNS = {"better": "▲", "worse": "▼", "tie": "="}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One model's cells in the order of `column_titles`, and whether it has the most hits of all."""
+
+    cells: tuple[str, ...]
+    best: bool
+
+
+def column_titles(report: EvaluationReport) -> tuple[str, ...]:
+    """Headings of the columns that `table_rows` fills."""
+    return (
+        "model",
+        "hits / rows",
+        f"HR@1 [{report.level:.0%} interval]",
+        "HR@5",
+        "NDCG@10",
+        "MRR",
+        "ValidRatio",
+        f"vs {report.baseline}" if report.baseline else "vs recommender",
+        "seconds",
+    )
+
+
+def table_rows(report: EvaluationReport) -> list[TableRow]:
+    """One row per model; "–" stands where a number does not apply."""
+    most = max(result.hits for result in report.results)
+    return [TableRow(_cells(report, result), result.hits == most) for result in report.results]
+
+
+def table_caption(report: EvaluationReport) -> str:
+    """What one row of the table was counted over."""
+    candidates = f"{report.num_candidates} candidates each; a blind guess scores {report.random_hit_ratio:.3f}"
+    if report.draws == 1:
+        return f"{report.rows:,} users, {candidates}"
+    return f"{report.rows:,} users x {report.draws} candidate draws, {candidates}"
+
+
+def results_table(report: EvaluationReport) -> Table:
+    """The table for a terminal."""
+    table = Table(caption=table_caption(report), caption_justify="left")
+    for position, title in enumerate(column_titles(report)):
+        table.add_column(Text(title), justify="left" if position == 0 else "right", no_wrap=position == 1)
+    for row in table_rows(report):
+        # Text objects, since a model name may contain what rich would read as markup
+        table.add_row(*(Text(cell) for cell in row.cells), style="bold" if row.best else None)
+    return table
+
+
+def markdown_table(report: EvaluationReport) -> str:
+    """The table for a Markdown document, best model in bold, ending with a newline."""
+    titles = [_escape_markdown(title) for title in column_titles(report)]
+    lines = ["| " + " | ".join(titles) + " |", "|---|" + "---:|" * (len(titles) - 1)]
+    for row in table_rows(report):
+        name, *numbers = (_escape_markdown(cell) for cell in row.cells)
+        lines.append("| " + " | ".join([f"**{name}**" if row.best else name, *numbers]) + " |")
+    return "\n".join([*lines, "", table_caption(report) + "."]) + "\n"
+
+
+def summary_sentence(report: EvaluationReport) -> str:
+    """The outcome in one plain sentence: who found most, and whether the rows can tell it from the baseline."""
+    best = max(report.results, key=lambda result: result.hits)
+    found = f"{best.name} put the item that the user really chose next first in {best.hr(1):.1%} of the test rows"
+    if report.baseline is None:
+        return f"{found}; a blind guess would reach {report.random_hit_ratio:.1%}."
+    if best.name == report.baseline:
+        return f"{found}; no other model found more."
+    baseline = report.result(report.baseline)
+    verdict = report.comparisons[best.name].verdict
+    judged = "a difference that the test rows support" if verdict == "better" else "too close to call with these rows"
+    return f"{found}, {baseline.name} in {baseline.hr(1):.1%}: {judged}."
+
+
+def format_ratio(value: float | None) -> str:
+    """Three decimals, or "–" where the number does not apply."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _cells(report: EvaluationReport, result: ModelResult) -> tuple[str, ...]:
+    interval = result.hit_interval(level=report.level)
+    return (
+        result.name,
+        f"{result.hits:,} / {result.total:,}",
+        f"{result.hr(1):.3f} [{interval.low:.3f}, {interval.high:.3f}]",
+        format_ratio(result.hr(5)),
+        format_ratio(result.ndcg(10)),
+        format_ratio(result.mrr),
+        format_ratio(result.valid_ratio),
+        _versus(report, result),
+        f"{result.seconds:,.1f}",
+    )
+
+
+def _versus(report: EvaluationReport, result: ModelResult) -> str:
+    if result.name == report.baseline:
+        return "baseline"
+    test: PairedTest | None = report.comparisons.get(result.name)
+    return "–" if test is None else f"{test.difference:+.3f} {_SIGNS[test.verdict]} {test.verdict}"
+
+
+def _escape_markdown(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
