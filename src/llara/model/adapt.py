@@ -1,0 +1,142 @@
+"""`backbone.adapt`: continued pretraining on a catalog's text, so that the backbone knows titles before it ranks them."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llara.data import Catalog
+from llara.errors import ConfigError
+from llara.model.backbone import resolve_precision
+from llara.prompt import Template, build_prompt, render_prompt
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptConfig:
+    """How a backbone learns the catalog's text; it never sees an interaction."""
+
+    steps: int = 0
+    """Optimizer steps; 0 leaves the backbone as it is."""
+    batch_size: int = 16
+    """Blocks per step."""
+    block_tokens: int = 256
+    """Tokens per block."""
+    learning_rate: float = 1e-3
+    """Peak; warm-up over a tenth of the steps, then linear to 0."""
+    practice_ratio: float = 0.5
+    """Share of documents, in [0, 1], that show the task's wording with random items and a random listed item as the
+    answer: they teach the form (repeat one title of the list), nothing about taste."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ConfigError(f"adapt.steps must be >= 0, got {self.steps}")
+        if not 0.0 <= self.practice_ratio <= 1.0:
+            raise ConfigError(f"adapt.practice_ratio must be in [0, 1], got {self.practice_ratio}")
+
+
+def catalog_lines(catalog: Catalog) -> list[str]:
+    """One text per item: its title, then each metadata column that has a value."""
+    lines = []
+    names = catalog.metadata.columns
+    for title, values in zip(catalog.titles[1:], catalog.metadata.iter_rows(), strict=True):
+        facts = [f"{name.replace('_', ' ')}: {value}" for name, value in zip(names, values, strict=True) if value not in (None, "")]
+        lines.append("\n".join([f" {title}", *facts]))
+    return lines
+
+
+def _practice_document(catalog: Catalog, template: Template, rng: np.random.Generator) -> str:
+    size = min(30, catalog.num_items)
+    items = rng.permutation(catalog.num_items)[:size] + 1
+    history, candidates = items[: size // 3], items[size // 3 :]
+    prompt = build_prompt(template, history.tolist(), candidates.tolist())
+    shown = render_prompt(prompt, lambda index: catalog.titles[index], slot_mark="")
+    return f"{shown} {catalog.titles[int(rng.choice(candidates))]}"
+
+
+def sample_block(
+    catalog: Catalog,
+    lines: Sequence[str],
+    templates: Sequence[Template],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    config: AdaptConfig,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Token ids of random documents, joined by the end token, cut to exactly `block_tokens`."""
+    tokens: list[int] = []
+    while len(tokens) < config.block_tokens + 1:
+        if rng.random() < config.practice_ratio:
+            text = _practice_document(catalog, templates[int(rng.integers(len(templates)))], rng)
+        else:
+            text = lines[int(rng.integers(len(lines)))]
+        encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        tokens.extend([*encoded, tokenizer.eos_token_id])
+    return tokens[-(config.block_tokens + 1) :]
+
+
+def adapt_backbone(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    catalog: Catalog,
+    templates: Sequence[Template],
+    *,
+    config: AdaptConfig,
+    seed: int,
+    on_step: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train all weights of a causal LM on the catalog's text, in place.
+
+    Args:
+        model: Causal LM without adapter.
+        tokenizer: Its tokenizer.
+        catalog: Items with their metadata.
+        templates: The wordings used in practice documents.
+        config: Steps and sizes.
+        seed: Seed of documents and order.
+        on_step: Called with the step and its loss.
+
+    Returns:
+        Loss in nats per token of each step.
+    """
+    rng = np.random.default_rng([seed, 0xADA])
+    lines = catalog_lines(catalog)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
+    warmup = max(1, config.steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / max(1, config.steps - warmup)))
+    )
+    model.train().requires_grad_(True)
+    precision = resolve_precision("auto", model.device)
+    losses: list[float] = []
+    started = time.perf_counter()
+    for step in range(config.steps):
+        blocks = [
+            sample_block(catalog, lines, templates, tokenizer, config=config, rng=rng) for _ in range(config.batch_size)
+        ]
+        ids = torch.tensor(blocks, device=model.device)
+        with torch.autocast(model.device.type, dtype=precision, enabled=precision == torch.bfloat16):
+            loss = _next_token_loss(model, ids)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+        if on_step is not None:
+            on_step(step + 1, losses[-1])
+    logger.info("adapted the backbone in %.0f s: %.2f nats per token", time.perf_counter() - started, losses[-1] if losses else 0)
+    model.eval()
+    return losses
+
+
+def _next_token_loss(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+    loss: Tensor = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+    return loss

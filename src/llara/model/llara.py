@@ -1,0 +1,241 @@
+"""The model: a backbone that reads titles as text and items as behavioral tokens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llara.data import Catalog
+from llara.errors import PromptError
+from llara.model.adapt import AdaptConfig, adapt_backbone, catalog_lines
+from llara.model.backbone import (
+    NANO,
+    BackboneConfig,
+    causal_lm,
+    decoder,
+    embedding_norm,
+    head_logits,
+    load_backbone,
+    prepare_backbone,
+    resolve_precision,
+)
+from llara.model.nano import build_nano
+from llara.model.projector import Projector, inject
+from llara.prompt import EncodedPrompt, PromptBatch, PromptConfig, PromptEncoder
+from llara.recommender import Recommender
+
+VOCABULARY_CHUNK = 2048
+"""Answer positions whose logits are held in memory at a time."""
+
+
+@dataclass(frozen=True)
+class LlaraOutput:
+    """What one forward pass yields.
+
+    Attributes:
+        answer_log_probs: Log-probability of each answer token of the batch, in nats, [P]; None if not asked.
+        listwise: Score of each candidate, -inf where a row has fewer, [B, C]; None if not asked.
+    """
+
+    answer_log_probs: Tensor | None
+    listwise: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlaraConfig:
+    """Everything that shapes the model."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    seed: int = 0
+
+
+class Llara(nn.Module):
+    """Backbone, projector, placeholder and listwise head around a frozen recommender.
+
+    Use `from_backbone` to start, `llara.model.store.load_llara` (public: `Llara.from_pretrained`) to open a saved one.
+
+    Args:
+        model: Causal LM, with or without adapter, prepared by `prepare_backbone`.
+        encoder: Prompt encoder over the backbone's tokenizer and the catalog.
+        catalog: The items.
+        recommender: Fitted recommender; its item table feeds the projector and never changes.
+        config: As used to build `model` and `encoder`.
+        projector: A trained projector; None makes a fresh one.
+    """
+
+    item_table: Tensor
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        encoder: PromptEncoder,
+        catalog: Catalog,
+        recommender: Recommender,
+        config: LlaraConfig,
+        uses_behavior: bool = True,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.encoder = encoder
+        self.catalog = catalog
+        self.config = config
+        self.uses_behavior = uses_behavior
+        self.recommender = recommender.eval().requires_grad_(False)
+        self.register_buffer("item_table", recommender.item_embeddings().detach().float().clone(), persistent=False)
+        width = causal_lm(model).get_input_embeddings().embedding_dim
+        norm = embedding_norm(model)
+        self.projector = Projector(self.item_table, width, target_norm=norm, seed=config.seed)
+        generator = torch.Generator().manual_seed(config.seed)
+        direction = torch.randn(width, generator=generator)
+        self.placeholder = nn.Parameter(direction / direction.norm() * norm)
+        self.head = nn.Linear(width, 1, bias=False)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.randn(1, width, generator=generator) * 0.02)
+
+    @classmethod
+    def from_backbone(
+        cls, backbone: str | BackboneConfig, recommender: Recommender, catalog: Catalog, *, config: LlaraConfig | None = None
+    ) -> "Llara":
+        """Start from a language model and a fitted recommender.
+
+        Args:
+            backbone: `nano`, a folder, a hub name, or a full `BackboneConfig`.
+            recommender: Fitted SASRec, GRU4Rec, Caser or imported embeddings over the same catalog.
+            catalog: The items, as in the dataset.
+            config: Prompt, adaptation and seed; its `backbone` is replaced by the argument.
+
+        Raises:
+            CheckpointError: If the backbone is missing or incomplete.
+            PromptError: If recommender and catalog disagree on the number of items.
+        """
+        base = config or LlaraConfig()
+        chosen = BackboneConfig(path=backbone) if isinstance(backbone, str) else backbone
+        settings = LlaraConfig(backbone=chosen, adapt=base.adapt, prompt=base.prompt, seed=base.seed)
+        if recommender.num_items != catalog.num_items:
+            raise PromptError(
+                f"recommender '{recommender.name}' knows {recommender.num_items} items, the catalog has "
+                f"{catalog.num_items}. Fit it on this dataset."
+            )
+        model, tokenizer = _start_backbone(settings, catalog)
+        encoder = PromptEncoder(tokenizer, catalog, settings.prompt)
+        return cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.item_table.device
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's tokenizer."""
+        return self.encoder.tokenizer
+
+    def slot_vectors(self, batch: PromptBatch) -> Tensor:
+        """The vector of each slot, [S, D]: projected item embedding in hybrid rows, the placeholder in the others."""
+        items, place = torch.unique(batch.slot_items, return_inverse=True)
+        behavioral = self.projector(self.item_table[items])[place]  # [S, D]
+        is_hybrid = batch.hybrid[batch.slot_rows]
+        return torch.where(is_hybrid[:, None], behavioral, self.placeholder)
+
+    def embed(self, batch: PromptBatch) -> Tensor:
+        """Input embeddings with filled slots, [B, T, D]."""
+        embedded: Tensor = causal_lm(self.model).get_input_embeddings()(batch.token_ids)
+        if batch.slot_items.numel() == 0:
+            return embedded
+        return inject(embedded, batch.slot_rows, batch.slot_positions, self.slot_vectors(batch))
+
+    def hidden_states(self, batch: PromptBatch) -> Tensor:
+        """Final hidden states, [B, T, D]. Values at padding are meaningless."""
+        embedded = self.embed(batch)
+        if batch.is_tree:
+            mask: Tensor | None = _tree_mask(batch.branch, embedded.dtype)
+        elif batch.pads_left:
+            mask = (batch.branch >= 0).long()
+        else:
+            # Padding comes last, where a causal model's real tokens cannot see it: the fast causal kernel does.
+            mask = None
+        states: Tensor = decoder(self.model)(
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            position_ids=batch.position_ids if mask is not None else None,
+            use_cache=False,
+        ).last_hidden_state
+        return states
+
+    def forward(self, batch: PromptBatch, *, answer: bool = True, listwise: bool = True) -> LlaraOutput:
+        """One pass over a batch; ask only for what is needed."""
+        limit = getattr(causal_lm(self.model).config, "max_position_embeddings", None)
+        if limit is not None and int(batch.position_ids.max()) >= limit:
+            raise PromptError(
+                f"a prompt takes {int(batch.position_ids.max()) + 1} positions, the backbone has {limit}. "
+                "Lower data.split.history_length, the number of candidates, or prompt.max_title_tokens."
+            )
+        hidden = self.hidden_states(batch)
+        log_probs = self._answer_log_probs(hidden, batch) if answer else None
+        scores = self._listwise(hidden, batch) if listwise else None
+        return LlaraOutput(answer_log_probs=log_probs, listwise=scores)
+
+    def _answer_log_probs(self, hidden: Tensor, batch: PromptBatch) -> Tensor:
+        at_answers = hidden[batch.answer_rows, batch.answer_positions]  # [P, D]
+        chunks = [
+            -nn.functional.cross_entropy(head_logits(self.model, states), tokens, reduction="none")
+            for states, tokens in zip(
+                at_answers.split(VOCABULARY_CHUNK), batch.answer_tokens.split(VOCABULARY_CHUNK), strict=True
+            )
+        ]
+        return torch.cat(chunks)
+
+    def _listwise(self, hidden: Tensor, batch: PromptBatch) -> Tensor:
+        rows = torch.arange(len(batch), device=hidden.device)[:, None]
+        at_candidates = hidden[rows, batch.candidate_positions].float()  # [B, C, D]
+        with torch.autocast(hidden.device.type, enabled=False):
+            scores: Tensor = self.head(at_candidates).squeeze(-1)
+        return scores.masked_fill(~batch.candidate_mask, float("-inf"))
+
+    def encode_prompt(self, history: Sequence[int], candidates: Sequence[int], *, template: int = 0) -> EncodedPrompt:
+        """Token ids and slots of one example; `template` picks the wording, 0 is the one used in evaluation."""
+        return self.encoder.encode(self.encoder.build(history, candidates, template=template))
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Parameters that training changes, by name: adapter or backbone, projector, placeholder, head."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def _start_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load or build the backbone, adapt it to the catalog if asked, then attach the adapter."""
+    templates = config.prompt.build_templates(catalog.noun)
+    if config.backbone.path == NANO:
+        texts = [*catalog_lines(catalog), *(template.text for template in templates)]
+        model: PreTrainedModel
+        tokenizer: PreTrainedTokenizerBase
+        model, tokenizer = build_nano(texts, config.backbone.nano, seed=config.seed)
+        if config.adapt.steps > 0:
+            adapt_backbone(model, tokenizer, catalog, templates, config=config.adapt, seed=config.seed)
+        return prepare_backbone(model, config.backbone), tokenizer
+    if config.adapt.steps == 0:
+        precision = resolve_precision(config.backbone.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = torch.float32 if config.backbone.tuning == "full" else precision
+        return load_backbone(config.backbone, dtype=dtype)
+    plain = BackboneConfig(path=config.backbone.path, tuning="full")
+    model, tokenizer = load_backbone(plain)
+    adapt_backbone(model, tokenizer, catalog, templates, config=config.adapt, seed=config.seed)
+    return prepare_backbone(model, config.backbone), tokenizer
+
+
+def _tree_mask(branch: Tensor, dtype: torch.dtype) -> Tensor:
+    """Additive attention mask of a tree batch, [B, 1, T, T]: a token sees the prompt and its own branch up to itself.
+
+    Padding sees itself only, so that no row of the mask is empty.
+    """
+    size = branch.shape[1]
+    causal = torch.ones(size, size, dtype=torch.bool, device=branch.device).tril()
+    key, query = branch[:, None, :], branch[:, :, None]
+    visible = causal & ((key == 0) | (key == query)) & (query >= 0)
+    visible = visible | torch.eye(size, dtype=torch.bool, device=branch.device)
+    mask = torch.zeros(visible.shape, dtype=dtype, device=branch.device)
+    return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]

@@ -1,0 +1,163 @@
+"""Scores of candidates, three ways: exact answer likelihood (one tree per prompt), listwise head, free generation."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import GenerationConfig
+
+from llara.data import CandidateSet, Examples
+from llara.model.backbone import causal_lm, resolve_precision
+from llara.model.llara import Llara
+from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
+
+FloatArray = NDArray[np.float64]
+Scorer = Literal["answer", "listwise"]
+Progress = Callable[[int], None]
+"""Called with the number of rows just finished."""
+
+
+def autocast(llara: Llara) -> AbstractContextManager[None]:
+    """Mixed precision as the model's configuration asks, on the device where it is."""
+    dtype = resolve_precision(llara.config.backbone.precision, llara.device)
+    return torch.autocast(llara.device.type, dtype=dtype, enabled=dtype != torch.float32)  # type: ignore[return-value]
+
+
+def encode_examples(llara: Llara, examples: Examples, candidates: CandidateSet) -> list[EncodedPrompt]:
+    """One prompt per row, in the evaluation wording."""
+    return [
+        llara.encode_prompt(history[:length].tolist(), items.tolist())
+        for history, length, items in zip(examples.history, examples.history_length, candidates.items, strict=True)
+    ]
+
+
+def length_batches(prompts: Sequence[EncodedPrompt], batch_size: int) -> Iterator[list[int]]:
+    """Row numbers in batches of similar prompt length, so that little is spent on padding."""
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row].token_ids))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+@torch.inference_mode()
+def score_candidates(
+    llara: Llara,
+    examples: Examples,
+    candidates: CandidateSet,
+    *,
+    scorer: Scorer = "answer",
+    hybrid: bool = True,
+    batch_size: int = 16,
+    on_progress: Progress | None = None,
+) -> FloatArray:
+    """Score every candidate of every row in one forward pass per batch.
+
+    Args:
+        llara: The model; put into evaluation mode.
+        examples: Histories, [N].
+        candidates: What to score, [N, C].
+        scorer: `answer`: log-likelihood of the candidate's answer, end token included, in nats (exact: equals one pass
+            per candidate); `listwise`: the listwise head.
+        hybrid: Fill slots with behavioral tokens (else with the placeholder).
+        batch_size: Rows per pass.
+        on_progress: Told how many rows each pass finished.
+
+    Returns:
+        Scores [N, C], higher is better, in the order of `candidates.items`.
+    """
+    llara.eval()
+    prompts = encode_examples(llara, examples, candidates)
+    scores = np.full(candidates.items.shape, -np.inf)
+    for rows in length_batches(prompts, batch_size):
+        chosen = [prompts[row] for row in rows]
+        with autocast(llara):
+            found = _answer_scores(llara, chosen, hybrid) if scorer == "answer" else _listwise_scores(llara, chosen, hybrid)
+        scores[rows] = found.double().cpu().numpy()
+        if on_progress is not None:
+            on_progress(len(rows))
+    return scores
+
+
+def _listwise_scores(llara: Llara, prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
+    batch = collate(prompts, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
+    output = llara(batch, answer=False, listwise=True)
+    scores: torch.Tensor = output.listwise
+    return scores.float()
+
+
+def _answer_scores(llara: Llara, prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
+    answers = [[llara.encoder.answer_tokens(item) for item in prompt.candidate_items] for prompt in prompts]
+    batch = collate_tree(prompts, answers, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
+    log_probs = llara(batch, answer=True, listwise=False).answer_log_probs.float()
+    shape = batch.candidate_positions.shape
+    flat = log_probs.new_zeros(shape[0] * shape[1])
+    flat.index_add_(0, batch.answer_rows * shape[1] + batch.answer_branches, log_probs)
+    return flat.view(shape).masked_fill(~batch.candidate_mask, float("-inf"))
+
+
+@torch.inference_mode()
+def generate_answers(
+    llara: Llara,
+    examples: Examples,
+    candidates: CandidateSet,
+    *,
+    hybrid: bool = True,
+    max_new_tokens: int | None = None,
+    batch_size: int = 16,
+    on_progress: Progress | None = None,
+) -> list[str]:
+    """Let the model write its answer freely (greedy, left-padded, up to the end token): the paper's way.
+
+    Args:
+        llara: The model; put into evaluation mode.
+        examples: Histories, [N].
+        candidates: Candidates shown in the prompt, [N, C].
+        hybrid: Fill slots with behavioral tokens (else with the placeholder).
+        max_new_tokens: Longest answer; None: the longest candidate answer in the batch plus 8.
+        batch_size: Rows per pass.
+        on_progress: Told how many rows each pass finished.
+
+    Returns:
+        Generated text per row, end token cut off.
+    """
+    llara.eval()
+    prompts = encode_examples(llara, examples, candidates)
+    answers = [""] * len(prompts)
+    lm = causal_lm(llara.model)
+    for rows in length_batches(prompts, batch_size):
+        chosen = [prompts[row] for row in rows]
+        longest = max(len(llara.encoder.answer_tokens(item)) for prompt in chosen for item in prompt.candidate_items)
+        generation = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_new_tokens or longest + 8,
+            eos_token_id=llara.encoder.frame.end,
+            pad_token_id=llara.encoder.filler,
+            use_cache=True,
+        )
+        batch = collate_left(chosen, hybrid=[hybrid] * len(chosen), filler=llara.encoder.filler).to(llara.device)
+        with autocast(llara):
+            written = lm.generate(
+                inputs_embeds=llara.embed(batch), attention_mask=(batch.branch >= 0).long(), generation_config=generation
+            )
+        for row, ids in zip(rows, written.tolist(), strict=True):
+            answers[row] = decode_answer(llara, ids)
+        if on_progress is not None:
+            on_progress(len(rows))
+    return answers
+
+
+def decode_answer(llara: Llara, ids: Sequence[int]) -> str:
+    """Generated ids up to the end token, as text."""
+    end = llara.encoder.frame.end
+    kept = list(ids[: list(ids).index(end)]) if end in ids else list(ids)
+    return str(llara.tokenizer.decode(kept, skip_special_tokens=True)).strip()
+
+
+def chosen_columns(llara: Llara, answers: Sequence[str], candidates: CandidateSet) -> list[int | None]:
+    """Candidate column that each generated answer names; None where it names none or several (an invalid answer)."""
+    return [
+        named_candidate(answer, [llara.encoder.answer_text(int(item)) for item in items])
+        for answer, items in zip(answers, candidates.items, strict=True)
+    ]
