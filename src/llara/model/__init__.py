@@ -1,0 +1,28 @@
+"""Backbone, projector, injection, scoring and the saved model."""
+
+from llara.model.adapt import AdaptConfig, adapt_backbone
+from llara.model.backbone import BackboneConfig, LoraSettings, NanoConfig, load_backbone
+from llara.model.llara import Llara, LlaraConfig, LlaraOutput
+from llara.model.nano import build_nano
+from llara.model.projector import Projector, inject
+from llara.model.scoring import Scorer, autocast, chosen_columns, generate_answers, score_candidates
+
+__all__ = [
+    "AdaptConfig",
+    "BackboneConfig",
+    "Llara",
+    "LlaraConfig",
+    "LlaraOutput",
+    "LoraSettings",
+    "NanoConfig",
+    "Projector",
+    "Scorer",
+    "adapt_backbone",
+    "autocast",
+    "build_nano",
+    "chosen_columns",
+    "generate_answers",
+    "inject",
+    "load_backbone",
+    "score_candidates",
+]

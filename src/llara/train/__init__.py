@@ -1,0 +1,26 @@
+"""Curriculum, objectives, optimizer and the training loop."""
+
+from llara.train.curriculum import CurriculumConfig, draw_hybrid, hybrid_probability
+from llara.train.loop import StepRecord, TrainConfig, Trainer, TrainReport
+from llara.train.objectives import ObjectiveConfig, answer_losses, example_losses, listwise_losses
+from llara.train.optimizer import OptimizerConfig, learning_rate
+from llara.train.tracking import METRICS_FILE, Record, read_metrics
+
+__all__ = [
+    "METRICS_FILE",
+    "CurriculumConfig",
+    "ObjectiveConfig",
+    "OptimizerConfig",
+    "Record",
+    "StepRecord",
+    "TrainConfig",
+    "TrainReport",
+    "Trainer",
+    "answer_losses",
+    "draw_hybrid",
+    "example_losses",
+    "hybrid_probability",
+    "learning_rate",
+    "listwise_losses",
+    "read_metrics",
+]

@@ -1,0 +1,288 @@
+"""The training loop: explicit, resumable at any step, every random choice a function of (seed, step, row)."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+
+from llara.data import Examples, IntArray, sample_candidates
+from llara.errors import CheckpointError, ConfigError
+from llara.model import Llara, autocast
+from llara.prompt import collate
+from llara.train.batches import BatchPlan
+from llara.train.curriculum import CurriculumConfig, draw_hybrid, hybrid_probability
+from llara.train.objectives import ObjectiveConfig, example_losses
+from llara.train.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
+from llara.train.state import WEIGHTS, Counters, find_state, load_state, load_weights, save_state, trained_weights
+from llara.train.tracking import MetricsWriter, Record
+
+logger = logging.getLogger(__name__)
+
+_CANDIDATE_STREAM = 0x7EA1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How the model is tuned."""
+
+    epochs: float = 5.0
+    """Passes over the training rows; fractions are allowed."""
+    batch_size: int = 128
+    """Examples per optimizer step."""
+    micro_batch_size: int = 16
+    """Examples per forward pass; gradients accumulate up to batch_size."""
+    num_negatives: int = 19
+    """Negatives beside the target in a training prompt; drawn anew each epoch, a function of (seed, epoch, row)."""
+    validations: int = 5
+    """How often to validate, evenly over the run; the best is kept."""
+    patience: int = 0
+    """Stop after this many validations without improvement; 0 never stops early."""
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "micro_batch_size", "num_negatives", "validations"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"train.{name} must be > 0, got {getattr(self, name)}")
+        if self.patience < 0:
+            raise ConfigError(f"train.patience must be >= 0, got {self.patience}")
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one optimizer step did; `validation_hit_ratio` only where it was measured."""
+
+    step: int
+    total_steps: int
+    loss: float
+    learning_rate: float
+    hybrid_planned: float
+    hybrid_realized: float
+    examples_per_second: float
+    validation_hit_ratio: float | None = None
+
+    def as_metrics(self) -> Record:
+        """The record for metrics.jsonl."""
+        return {name: value for name, value in asdict(self).items() if name != "total_steps" and value is not None}
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """Outcome of a training run; the model holds the best validated weights."""
+
+    steps: int
+    best_step: int
+    best_validation: float
+    seconds: float
+    stopped_early: bool
+
+
+class Trainer:
+    """Tunes a `Llara` on examples.
+
+    Args:
+        llara: The model; trained in place.
+        examples: Training histories and targets.
+        config: Length, objective, curriculum, optimizer.
+        validate: Returns HR@1 on validation rows, in [0, 1].
+        folder: Where metrics and checkpoints go; None keeps nothing on disk and cannot resume.
+        on_step: Called after each optimizer step.
+        fingerprint: Identifies settings and data; a checkpoint of another fingerprint is refused.
+    """
+
+    def __init__(
+        self,
+        llara: Llara,
+        examples: Examples,
+        *,
+        config: TrainConfig,
+        validate: Callable[[Llara], float],
+        folder: Path | None = None,
+        on_step: Callable[[StepRecord], None] | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        if len(examples) == 0:
+            raise ConfigError("no training example: every history is shorter than data.split.min_history. Lower it.")
+        self.accelerator = Accelerator()
+        self.llara = llara.to(self.accelerator.device)
+        self.examples = examples
+        self.config = config
+        self.validate = validate
+        self.folder = folder
+        self.on_step = on_step
+        self.fingerprint = fingerprint
+        histories = [h[:n].tolist() for h, n in zip(examples.history, examples.history_length, strict=True)]
+        lengths = llara.encoder.prompt_lengths(histories, config.num_negatives + 1)
+        self.plan = BatchPlan(lengths=lengths, batch_size=config.batch_size, seed=config.seed)
+        self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
+        self.validate_after = {
+            round((place + 1) * self.total_steps / config.validations) for place in range(config.validations)
+        }
+        self._best_weights = trained_weights(llara)
+
+    def train(self, *, resume: bool = False) -> TrainReport:
+        """Run to the end, from the start or from the last checkpoint.
+
+        Raises:
+            CheckpointError: If `resume` finds no checkpoint, or one of other settings or data.
+        """
+        optimizer = build_optimizer(self.llara, self.config.optimizer)
+        counters = self._restore(optimizer) if resume else Counters(fingerprint=self.fingerprint)
+        model, optimizer = self.accelerator.prepare(self.llara, optimizer)
+        main = self.accelerator.is_main_process
+        writer = MetricsWriter(self.folder if main else None, start_step=counters.step)
+        started = time.perf_counter()
+        stopped = False
+        try:
+            while counters.step < self.total_steps and not stopped:
+                record = self._step(model, optimizer, counters.step)
+                counters, score = self._after_step(optimizer, counters)
+                record = StepRecord(**{**asdict(record), "validation_hit_ratio": score})
+                writer.write(record.as_metrics())
+                if self.on_step is not None:
+                    self.on_step(record)
+                stopped = 0 < self.config.patience <= counters.fails
+        finally:
+            writer.close()
+        load_weights(self.llara, self._best_weights)
+        return TrainReport(
+            steps=counters.step,
+            best_step=counters.best_step,
+            best_validation=counters.best_score,
+            seconds=time.perf_counter() - started,
+            stopped_early=stopped and counters.step < self.total_steps,
+        )
+
+    def _step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> StepRecord:
+        """One optimizer step over `batch_size` examples in micro-batches."""
+        started = time.perf_counter()
+        self.llara.train()
+        rate = learning_rate(step, total_steps=self.total_steps, config=self.config.optimizer)
+        set_learning_rate(optimizer, rate)
+        all_rows = self.plan.rows(step)
+        probability = hybrid_probability(
+            step,
+            total_steps=self.total_steps,
+            steps_per_epoch=self.plan.steps_per_epoch,
+            config=self.config.curriculum,
+        )
+        per_batch = self.config.curriculum.kind == "released-code"
+        hybrid = draw_hybrid(all_rows, step, probability=probability, seed=self.config.seed, per_batch=per_batch)
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        mine = np.arange(rank, len(all_rows), world)
+        micros = np.split(mine, range(self.config.micro_batch_size, len(mine), self.config.micro_batch_size))
+        total = 0.0
+        for number, places in enumerate(micros):
+            torch.manual_seed(_dropout_seed(self.config.seed, step, number * world + rank))
+            last = number == len(micros) - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                losses = self._losses(model, all_rows[places], hybrid[places], step)
+                # Distributed gradients are averaged over processes, hence the factor `world`.
+                loss = losses.sum() * world / len(all_rows)
+                self.accelerator.backward(loss)
+            total += float(loss.detach())
+        self.accelerator.clip_grad_norm_(list(self.llara.trainable().values()), self.config.optimizer.max_gradient_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        return StepRecord(
+            step=step,
+            total_steps=self.total_steps,
+            loss=total,
+            learning_rate=rate,
+            hybrid_planned=probability,
+            hybrid_realized=float(hybrid.mean()),
+            examples_per_second=len(all_rows) / (time.perf_counter() - started),
+        )
+
+    def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: IntArray, step: int) -> torch.Tensor:
+        """Loss of each example of a micro-batch, [B]."""
+        epoch = step // self.plan.steps_per_epoch
+        examples = self.examples.select(rows)
+        candidates = sample_candidates(
+            examples,
+            num_items=self.llara.catalog.num_items,
+            num_negatives=self.config.num_negatives,
+            seed=self.config.seed + _CANDIDATE_STREAM,
+            draw=epoch,
+            row_numbers=rows,
+        )
+        templates = [int(np.random.default_rng([self.config.seed, step, int(row)]).integers(1 << 30)) for row in rows]
+        prompts = [
+            self.llara.encode_prompt(history[:length].tolist(), items.tolist(), template=template)
+            for history, length, items, template in zip(
+                examples.history, examples.history_length, candidates.items, templates, strict=True
+            )
+        ]
+        objective = self.config.objective
+        answers = [self.llara.encoder.answer_tokens(int(target)) for target in examples.target]
+        batch = collate(
+            prompts,
+            hybrid=[bool(flag) for flag in hybrid],
+            filler=self.llara.encoder.filler,
+            answers=answers if objective.uses_answer else None,
+        ).to(self.accelerator.device)
+        column = torch.from_numpy(candidates.target_column).to(self.accelerator.device)
+        with autocast(self.llara):
+            output = model(batch, answer=objective.uses_answer, listwise=objective.uses_listwise)
+        return example_losses(output, batch, column, config=objective)
+
+    def _after_step(
+        self, optimizer: torch.optim.Optimizer, counters: Counters
+    ) -> tuple[Counters, float | None]:
+        """Validate and save where due."""
+        step = counters.step + 1
+        if step not in self.validate_after:
+            return Counters(**{**asdict(counters), "step": step}), None
+        self.llara.eval()
+        score = float(self.validate(self.llara))
+        if score > counters.best_score:
+            self._best_weights = trained_weights(self.llara)
+            counters = Counters(step, step, score, 0, self.fingerprint)
+        else:
+            counters = Counters(step, counters.best_step, counters.best_score, counters.fails + 1, self.fingerprint)
+        if self.folder is not None and self.accelerator.is_main_process:
+            self._save(optimizer, counters)
+        return counters, score
+
+    def _save(self, optimizer: torch.optim.Optimizer, counters: Counters) -> None:
+        assert self.folder is not None
+        checkpoints = self.folder / "checkpoints"
+        if counters.best_step == counters.step:
+            best = checkpoints / "best"
+            best.mkdir(parents=True, exist_ok=True)
+            fresh = best / (WEIGHTS + ".writing")
+            save_file(self._best_weights, str(fresh))
+            fresh.replace(best / f"step-{counters.step}.safetensors")
+        save_state(checkpoints / "last", self.llara, optimizer, counters)
+        for outdated in (checkpoints / "best").glob("step-*.safetensors"):
+            if outdated.name != f"step-{counters.best_step}.safetensors":
+                outdated.unlink()
+
+    def _restore(self, optimizer: torch.optim.Optimizer) -> Counters:
+        found = find_state(self.folder / "checkpoints" / "last") if self.folder is not None else None
+        if found is None or self.folder is None:
+            raise CheckpointError(f"no checkpoint under {self.folder}; run without --resume to start anew.")
+        counters = load_state(found, self.llara, optimizer)
+        if counters.fingerprint != self.fingerprint:
+            raise CheckpointError(
+                f"checkpoint {found} belongs to other settings or data than this run. "
+                "Resume with the config it was started with, or start anew with --force."
+            )
+        best = self.folder / "checkpoints" / "best" / f"step-{counters.best_step}.safetensors"
+        self._best_weights = load_file(str(best))
+        logger.info("resuming after step %d of %d", counters.step, self.total_steps)
+        return counters
+
+
+def _dropout_seed(seed: int, step: int, part: int) -> int:
+    """Dropout depends on where it happens, not on what happened before: nothing to save for a resume."""
+    return int(np.random.SeedSequence([seed, step, part]).generate_state(1)[0])

@@ -1,0 +1,55 @@
+"""Where training writes its numbers: metrics.jsonl and TensorBoard."""
+
+import json
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+METRICS_FILE = "metrics.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+
+Record = dict[str, float | int]
+
+
+def read_metrics(folder: Path) -> list[Record]:
+    """The records of a run, one per optimizer step; empty if there are none."""
+    path = folder / METRICS_FILE
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+class MetricsWriter:
+    """Appends one record per step.
+
+    Args:
+        folder: Run folder; None writes nothing.
+        start_step: First step that will be written; later records of an interrupted run are dropped.
+    """
+
+    def __init__(self, folder: Path | None, *, start_step: int) -> None:
+        self._lines = None
+        self._board = None
+        if folder is None:
+            return
+        path = folder / METRICS_FILE
+        kept = [record for record in read_metrics(folder) if record["step"] < start_step]
+        path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        self._lines = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=start_step)  # type: ignore[no-untyped-call]
+
+    def write(self, record: Record) -> None:
+        """Append a record; it must hold `step`."""
+        if self._lines is None or self._board is None:
+            return
+        self._lines.write(json.dumps(record) + "\n")
+        self._lines.flush()
+        for name, value in record.items():
+            if name != "step":
+                self._board.add_scalar(f"train/{name}", value, int(record["step"]))  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Flush and close both outputs."""
+        if self._lines is not None and self._board is not None:
+            self._lines.close()
+            self._board.close()  # type: ignore[no-untyped-call]
