@@ -1,6 +1,7 @@
 """Evaluation: metrics, statistics, predictions, the report. Works on arrays; the models that score live elsewhere."""
 
 from llara.evaluate.content import Choice, ExamplePrompt, ReportContent
+from llara.evaluate.figures import save_figures
 from llara.evaluate.metrics import BoolArray, FloatArray, hit_ratio, hits_at, mrr, ndcg, target_ranks
 from llara.evaluate.model_result import ModelResult, Task
 from llara.evaluate.predictions import (
@@ -10,6 +11,7 @@ from llara.evaluate.predictions import (
     read_predictions,
     write_predictions,
 )
+from llara.evaluate.report import render_report, write_report
 from llara.evaluate.results import EvaluationReport, compare_results
 from llara.evaluate.statistics import (
     Interval,
@@ -45,9 +47,12 @@ __all__ = [
     "predictions_from_choices",
     "predictions_from_scores",
     "read_predictions",
+    "render_report",
     "results_table",
+    "save_figures",
     "summary_sentence",
     "target_ranks",
     "wilson_interval",
     "write_predictions",
+    "write_report",
 ]

@@ -41,6 +41,7 @@ class ExamplePrompt:
         target_title: What the user really chose.
         candidates: Titles offered, in the prompt's order.
         choices: By model name, in table order.
+        target_column: Position of the target in `candidates`; needed to mark the right one of two equal titles.
     """
 
     user_id: int | str
@@ -48,6 +49,13 @@ class ExamplePrompt:
     target_title: str
     candidates: Sequence[str]
     choices: Mapping[str, Choice]
+    target_column: int | None = None
+
+    def is_target(self, column: int) -> bool:
+        """Whether the candidate at this position is marked as the one that the user really chose."""
+        if self.target_column is None:
+            return self.candidates[column] == self.target_title
+        return column == self.target_column
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """The headline table of a report, for the terminal, Markdown and the HTML report."""
 
 import math
+import re
 from dataclasses import dataclass
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +13,7 @@ from llara.evaluate.results import EvaluationReport
 from llara.evaluate.statistics import PairedTest
 
 _SIGNS = {"better": "▲", "worse": "▼", "tie": "="}
+_HEADING_BREAKS = {"ValidRatio": "Valid\nRatio", "hits / rows": "hits / rows"}
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,29 @@ def table_caption(report: EvaluationReport) -> str:
     return f"{report.rows:,} users x {report.draws} candidate draws, {candidates}"
 
 
-def results_table(report: EvaluationReport) -> Table:
-    """The table for a terminal."""
-    table = Table(caption=table_caption(report), caption_justify="left")
+def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:
+    """The table for a terminal.
+
+    Args:
+        report: The results.
+        compact: Break cells into two lines, for terminals of about 80 columns.
+    """
+    table = Table(
+        caption=table_caption(report),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD if compact else box.HEAVY_HEAD,
+        padding=(0, 1, 0, 0) if compact else (0, 1),
+        pad_edge=not compact,
+    )
     for position, title in enumerate(column_titles(report)):
-        table.add_column(Text(title), justify="left" if position == 0 else "right", no_wrap=position == 1)
+        heading = _HEADING_BREAKS.get(title, title.replace(" ", "\n", 1)) if compact else title
+        table.add_column(Text(heading), justify="left" if position == 0 else "right", overflow="fold")
     for row in table_rows(report):
+        name, *numbers = row.cells
+        if compact:
+            numbers = [re.sub(r" (?=[\[▲▼=])", "\n", number) for number in numbers]
         # Text objects, since a model name may contain what rich would read as markup
-        table.add_row(*(Text(cell) for cell in row.cells), style="bold" if row.best else None)
+        table.add_row(*(Text(cell) for cell in (name, *numbers)), style="bold" if row.best else None)
     return table
 
 

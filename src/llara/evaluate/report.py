@@ -1,0 +1,85 @@
+"""The HTML report: one file that explains itself, with nothing to load from elsewhere."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from llara.evaluate.content import ReportContent, Setting
+from llara.evaluate.figures import figure_svg, report_figures
+from llara.evaluate.tables import column_titles, table_caption, table_rows
+from llara.evaluate.writing import replace_file
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(path: Path, content: ReportContent) -> None:
+    """Write the report as one self-contained HTML file; an earlier file survives an interruption.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    html = render_report(content)
+    replace_file(path, lambda target: target.write_text(html, encoding="utf-8"))
+
+
+def render_report(content: ReportContent) -> str:
+    """The report as HTML. Titles, prompts, names and settings are escaped: nothing in them can act."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    report = content.evaluation
+    # The only trusted markup: matplotlib escapes the names it draws
+    figures = [(named, Markup(figure_svg(named))) for named in report_figures(content)]
+    return environment.get_template("report.html").render(
+        content=content,
+        report=report,
+        columns=column_titles(report),
+        rows=table_rows(report),
+        caption=table_caption(report),
+        headline_figure=figures[0],
+        training_figures=figures[1:],
+        has_generation=any(not result.ranks_candidates for result in report.results),
+        settings=setting_groups(content.settings),
+        facts=list(flatten_settings(content.data_facts)),
+    )
+
+
+def setting_groups(settings: Mapping[str, Setting]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Nested settings as tables: (group, [(dotted key, value)]); plain values at the top come first, as "run"."""
+    plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    groups = [("run", list(flatten_settings(plain)))] if plain else []
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            groups.append((key, list(flatten_settings(value))))
+    return groups
+
+
+def flatten_settings(settings: Mapping[str, Setting], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, readable value) of each leaf, in the given order."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from flatten_settings(value, f"{name}.")
+        else:
+            yield name, _readable(value)
+
+
+def _readable(value: Setting) -> str:
+    if value is None or value in ({}, [], ()):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        # Thousands are grouped from five digits on: a year or a seed stays as it was typed
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_readable(entry) for entry in value)
+    return str(value)
