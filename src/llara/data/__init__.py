@@ -1,0 +1,83 @@
+"""Dataset folders, catalogs, logs, splits, examples and candidate sets. Nothing in here needs torch."""
+
+from llara.data.candidates import (
+    CandidateConfig,
+    CandidateSet,
+    draw_candidates,
+    popularity_weights,
+    read_candidates,
+    sample_candidates,
+    write_candidates,
+)
+from llara.data.catalog import Catalog
+from llara.data.checking import Finding, check_dataset
+from llara.data.describing import Description, Distribution, describe_dataset, plot_description
+from llara.data.examples import Examples, SplitName, examples_at, last_examples, prefix_examples
+from llara.data.files import new_folder, sha256_of, write_atomically, write_parquet
+from llara.data.folder import Dataset, DatasetInfo, load_dataset, write_dataset
+from llara.data.identifiers import Id
+from llara.data.importing import import_log, import_rows
+from llara.data.log import InteractionLog
+from llara.data.nouns import Noun
+from llara.data.rows import ReleasedRows
+from llara.data.sequences import IntArray, Sequences
+from llara.data.splits import (
+    Split,
+    SplitConfig,
+    SplitMethod,
+    split_by_time,
+    split_dataset,
+    split_leave_one_out,
+    split_rows,
+    split_users,
+)
+from llara.data.tables import Table, TextFormat, read_table
+
+__all__ = [
+    "CandidateConfig",
+    "CandidateSet",
+    "Catalog",
+    "Dataset",
+    "DatasetInfo",
+    "Description",
+    "Distribution",
+    "Examples",
+    "Finding",
+    "Id",
+    "IntArray",
+    "InteractionLog",
+    "Noun",
+    "ReleasedRows",
+    "Sequences",
+    "Split",
+    "SplitConfig",
+    "SplitMethod",
+    "SplitName",
+    "Table",
+    "TextFormat",
+    "check_dataset",
+    "describe_dataset",
+    "draw_candidates",
+    "examples_at",
+    "import_log",
+    "import_rows",
+    "last_examples",
+    "load_dataset",
+    "new_folder",
+    "plot_description",
+    "popularity_weights",
+    "prefix_examples",
+    "read_candidates",
+    "read_table",
+    "sample_candidates",
+    "sha256_of",
+    "split_by_time",
+    "split_dataset",
+    "split_leave_one_out",
+    "split_rows",
+    "split_users",
+    "write_atomically",
+    "write_candidates",
+    "write_dataset",
+    "write_parquet",
+]

@@ -1,10 +1,13 @@
 """Examples: a history and the next item, the unit that is trained on and evaluated."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from llara.data.sequences import IntArray, Sequences
+
+SplitName = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,23 @@ def prefix_examples(sequences: Sequences, *, history_length: int, min_history: i
     """
     start = np.repeat(sequences.offsets[:-1], sequences.lengths)
     position = np.arange(len(sequences.items)) - start
-    return _gather(sequences, np.flatnonzero(position >= min_history), history_length=history_length)
+    return examples_at(sequences, np.flatnonzero(position >= min_history), history_length=history_length)
 
 
 def last_examples(sequences: Sequences, *, history_length: int, min_history: int) -> Examples:
     """One example per sequence: its last item is the target. Sequences with too short a history are dropped."""
     last = sequences.offsets[1:] - 1
-    return _gather(sequences, last[sequences.lengths > min_history], history_length=history_length)
+    return examples_at(sequences, last[sequences.lengths > min_history], history_length=history_length)
 
 
-def _gather(sequences: Sequences, target_at: IntArray, *, history_length: int) -> Examples:
+def examples_at(sequences: Sequences, target_at: IntArray, *, history_length: int) -> Examples:
+    """One example per given target, with the items before it in its sequence as the history.
+
+    Args:
+        sequences: Item sequences, oldest first.
+        target_at: Positions of the targets in `sequences.items`, shape [N].
+        history_length: How many of the latest earlier items form the history, >= 1.
+    """
     row = np.searchsorted(sequences.offsets, target_at, side="right") - 1
     length = np.minimum(target_at - sequences.offsets[row], history_length)
     columns = np.arange(history_length)

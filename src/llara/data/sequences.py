@@ -37,6 +37,13 @@ class Sequences:
         """Number of items of each row, shape [rows]."""
         return np.diff(self.offsets)
 
+    def select(self, rows: IntArray) -> "Sequences":
+        """The given rows, in the given order; their users keep their indices."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
+        shift = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Sequences(self.items[shift + np.arange(offsets[-1])], offsets, self.user_index[rows])
+
     @staticmethod
     def from_lists(rows: Sequence[Sequence[int]], user_index: Sequence[int] | None = None) -> "Sequences":
         """Build from Python lists; users are numbered 0, 1, ... unless given."""
