@@ -29,6 +29,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.target)
 
+    def histories(self) -> list[list[int]]:
+        """Each row's history as a list without padding, oldest first."""
+        return [row[:length].tolist() for row, length in zip(self.history, self.history_length, strict=True)]
+
     def select(self, rows: IntArray) -> "Examples":
         """The given rows, in the given order."""
         return Examples(self.history[rows], self.history_length[rows], self.target[rows], self.user_index[rows])

@@ -2,10 +2,12 @@
 
 from llara.model.adapt import AdaptConfig, adapt_backbone
 from llara.model.backbone import BackboneConfig, LoraSettings, NanoConfig, load_backbone
-from llara.model.llara import Llara, LlaraConfig, LlaraOutput
+from llara.model.llara import Llara, LlaraOutput
 from llara.model.nano import build_nano
 from llara.model.projector import Projector, inject
-from llara.model.scoring import Scorer, autocast, chosen_columns, generate_answers, score_candidates
+from llara.model.retrieval import Recommendation, recommend, retrieve
+from llara.model.scoring import autocast, chosen_columns, generate_answers, score_candidates
+from llara.model.settings import LlaraConfig, ScorerName
 
 __all__ = [
     "AdaptConfig",
@@ -16,7 +18,8 @@ __all__ = [
     "LoraSettings",
     "NanoConfig",
     "Projector",
-    "Scorer",
+    "Recommendation",
+    "ScorerName",
     "adapt_backbone",
     "autocast",
     "build_nano",
@@ -24,5 +27,7 @@ __all__ = [
     "generate_answers",
     "inject",
     "load_backbone",
+    "recommend",
+    "retrieve",
     "score_candidates",
 ]

@@ -1,15 +1,17 @@
 """The model: a backbone that reads titles as text and items as behavioral tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llara.data import Catalog
-from llara.errors import PromptError
-from llara.model.adapt import AdaptConfig, adapt_backbone, catalog_lines
+from llara.errors import CheckpointError, PromptError
+from llara.model.adapt import adapt_backbone, catalog_lines
 from llara.model.backbone import (
     NANO,
     BackboneConfig,
@@ -23,7 +25,11 @@ from llara.model.backbone import (
 )
 from llara.model.nano import build_nano
 from llara.model.projector import Projector, inject
-from llara.prompt import EncodedPrompt, PromptBatch, PromptConfig, PromptEncoder
+from llara.model.retrieval import Recommendation, recommend
+from llara.model.scoring import FloatArray, score_candidates
+from llara.model.settings import LlaraConfig, ScorerName
+from llara.model.store import read_llara, save_llara
+from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender
 
 VOCABULARY_CHUNK = 2048
@@ -43,20 +49,10 @@ class LlaraOutput:
     listwise: Tensor | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class LlaraConfig:
-    """Everything that shapes the model."""
-
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    adapt: AdaptConfig = field(default_factory=AdaptConfig)
-    prompt: PromptConfig = field(default_factory=PromptConfig)
-    seed: int = 0
-
-
 class Llara(nn.Module):
     """Backbone, projector, placeholder and listwise head around a frozen recommender.
 
-    Use `from_backbone` to start, `llara.model.store.load_llara` (public: `Llara.from_pretrained`) to open a saved one.
+    Use `from_backbone` to start and `from_pretrained` to open a saved one.
 
     Args:
         model: Causal LM, with or without adapter, prepared by `prepare_backbone`.
@@ -64,7 +60,8 @@ class Llara(nn.Module):
         catalog: The items.
         recommender: Fitted recommender; its item table feeds the projector and never changes.
         config: As used to build `model` and `encoder`.
-        projector: A trained projector; None makes a fresh one.
+        uses_behavior: Whether it was trained on hybrid prompts, and so is asked with them; text-only models are not.
+        default_scorer: How candidates are scored unless asked otherwise: by what was trained.
     """
 
     item_table: Tensor
@@ -78,6 +75,7 @@ class Llara(nn.Module):
         recommender: Recommender,
         config: LlaraConfig,
         uses_behavior: bool = True,
+        default_scorer: ScorerName = "answer",
     ) -> None:
         super().__init__()
         self.model = model
@@ -85,6 +83,7 @@ class Llara(nn.Module):
         self.catalog = catalog
         self.config = config
         self.uses_behavior = uses_behavior
+        self.default_scorer: ScorerName = default_scorer
         self.recommender = recommender.eval().requires_grad_(False)
         self.register_buffer("item_table", recommender.item_embeddings().detach().float().clone(), persistent=False)
         width = causal_lm(model).get_input_embeddings().embedding_dim
@@ -100,7 +99,7 @@ class Llara(nn.Module):
     @classmethod
     def from_backbone(
         cls, backbone: str | BackboneConfig, recommender: Recommender, catalog: Catalog, *, config: LlaraConfig | None = None
-    ) -> "Llara":
+    ) -> Self:
         """Start from a language model and a fitted recommender.
 
         Args:
@@ -113,9 +112,8 @@ class Llara(nn.Module):
             CheckpointError: If the backbone is missing or incomplete.
             PromptError: If recommender and catalog disagree on the number of items.
         """
-        base = config or LlaraConfig()
         chosen = BackboneConfig(path=backbone) if isinstance(backbone, str) else backbone
-        settings = LlaraConfig(backbone=chosen, adapt=base.adapt, prompt=base.prompt, seed=base.seed)
+        settings = replace(config or LlaraConfig(), backbone=chosen)
         if recommender.num_items != catalog.num_items:
             raise PromptError(
                 f"recommender '{recommender.name}' knows {recommender.num_items} items, the catalog has "
@@ -124,6 +122,76 @@ class Llara(nn.Module):
         model, tokenizer = _start_backbone(settings, catalog)
         encoder = PromptEncoder(tokenizer, catalog, settings.prompt)
         return cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> Self:
+        """Open a run folder, or one written by `save_pretrained`.
+
+        Raises:
+            CheckpointError: If a part is missing, damaged, or does not fit the others.
+        """
+        saved = read_llara(Path(folder))
+        llara = cls(
+            saved.model,
+            encoder=saved.encoder,
+            catalog=saved.catalog,
+            recommender=saved.recommender,
+            config=saved.config,
+            uses_behavior=saved.uses_behavior,
+            default_scorer=saved.default_scorer,
+        )
+        missing, _ = llara.load_state_dict(saved.tensors, strict=False)
+        lost = [name for name in missing if name.startswith(("projector.", "placeholder", "head."))]
+        if lost:
+            raise CheckpointError(f"{folder}: the projector file lacks '{lost[0]}'. Copy the run folder again.")
+        return llara.to(device).eval()
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write everything that `from_pretrained` needs: safetensors, JSON and Parquet only."""
+        save_llara(self, Path(folder))
+
+    def score(
+        self,
+        histories: Sequence[Sequence[int | str]],
+        candidates: Sequence[Sequence[int | str]],
+        *,
+        scorer: ScorerName | None = None,
+    ) -> FloatArray:
+        """Score candidate items for each history.
+
+        Args:
+            histories: Item ids, oldest first, one list per row.
+            candidates: Item ids to score, the same number in each row, [B, C].
+            scorer: See `ScorerName`; None: what the model was trained for.
+
+        Returns:
+            Scores [B, C], higher is better.
+
+        Raises:
+            DataError: If an item id is unknown.
+        """
+        rows = [[self.catalog.index_of(item) for item in history] for history in histories]
+        shown = [[self.catalog.index_of(item) for item in items] for items in candidates]
+        return score_candidates(
+            self, rows, shown, scorer=scorer or self.default_scorer, hybrid=self.uses_behavior
+        )
+
+    def recommend(
+        self, history: Sequence[int | str], *, k: int = 10, num_retrieved: int = 50, history_length: int = 10
+    ) -> list[Recommendation]:
+        """The top of the catalog for an unseen history: the recommender retrieves, LLaRA ranks, seen items are left out.
+
+        Args:
+            history: Item ids, oldest first; at least one.
+            k: Length of the list.
+            num_retrieved: How many items the recommender proposes, >= k.
+            history_length: How many of the latest history items the models read.
+
+        Raises:
+            DataError: If an item id is unknown or the history is empty.
+        """
+        rows = [self.catalog.index_of(item) for item in history]
+        return recommend(self, rows, k=k, num_retrieved=num_retrieved, history_length=history_length)
 
     @property
     def device(self) -> torch.device:

@@ -2,36 +2,36 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
-from llara.data import CandidateSet, Examples
 from llara.model.backbone import causal_lm, resolve_precision
-from llara.model.llara import Llara
+from llara.model.settings import ScorerName
 from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
 
+if TYPE_CHECKING:
+    from llara.model.llara import Llara
+
 FloatArray = NDArray[np.float64]
-Scorer = Literal["answer", "listwise"]
+Items = Sequence[Sequence[int]]
+"""Item indices of each row, without padding."""
 Progress = Callable[[int], None]
 """Called with the number of rows just finished."""
 
 
-def autocast(llara: Llara) -> AbstractContextManager[None]:
+def autocast(llara: "Llara") -> AbstractContextManager[None]:
     """Mixed precision as the model's configuration asks, on the device where it is."""
     dtype = resolve_precision(llara.config.backbone.precision, llara.device)
     return torch.autocast(llara.device.type, dtype=dtype, enabled=dtype != torch.float32)  # type: ignore[return-value]
 
 
-def encode_examples(llara: Llara, examples: Examples, candidates: CandidateSet) -> list[EncodedPrompt]:
+def encode_prompts(llara: "Llara", histories: Items, candidates: Items) -> list[EncodedPrompt]:
     """One prompt per row, in the evaluation wording."""
-    return [
-        llara.encode_prompt(history[:length].tolist(), items.tolist())
-        for history, length, items in zip(examples.history, examples.history_length, candidates.items, strict=True)
-    ]
+    return [llara.encode_prompt(history, items) for history, items in zip(histories, candidates, strict=True)]
 
 
 def length_batches(prompts: Sequence[EncodedPrompt], batch_size: int) -> Iterator[list[int]]:
@@ -43,11 +43,11 @@ def length_batches(prompts: Sequence[EncodedPrompt], batch_size: int) -> Iterato
 
 @torch.inference_mode()
 def score_candidates(
-    llara: Llara,
-    examples: Examples,
-    candidates: CandidateSet,
+    llara: "Llara",
+    histories: Items,
+    candidates: Items,
     *,
-    scorer: Scorer = "answer",
+    scorer: ScorerName = "answer",
     hybrid: bool = True,
     batch_size: int = 16,
     on_progress: Progress | None = None,
@@ -56,8 +56,8 @@ def score_candidates(
 
     Args:
         llara: The model; put into evaluation mode.
-        examples: Histories, [N].
-        candidates: What to score, [N, C].
+        histories: Item indices without padding, oldest first, one row each, [N].
+        candidates: Item indices to score; the same number in each row, [N, C].
         scorer: `answer`: log-likelihood of the candidate's answer, end token included, in nats (exact: equals one pass
             per candidate); `listwise`: the listwise head.
         hybrid: Fill slots with behavioral tokens (else with the placeholder).
@@ -65,11 +65,11 @@ def score_candidates(
         on_progress: Told how many rows each pass finished.
 
     Returns:
-        Scores [N, C], higher is better, in the order of `candidates.items`.
+        Scores [N, C], higher is better, in the order of `candidates`.
     """
     llara.eval()
-    prompts = encode_examples(llara, examples, candidates)
-    scores = np.full(candidates.items.shape, -np.inf)
+    prompts = encode_prompts(llara, histories, candidates)
+    scores = np.full((len(prompts), len(candidates[0]) if prompts else 0), -np.inf)
     for rows in length_batches(prompts, batch_size):
         chosen = [prompts[row] for row in rows]
         with autocast(llara):
@@ -80,14 +80,14 @@ def score_candidates(
     return scores
 
 
-def _listwise_scores(llara: Llara, prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
+def _listwise_scores(llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
     batch = collate(prompts, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
     output = llara(batch, answer=False, listwise=True)
     scores: torch.Tensor = output.listwise
     return scores.float()
 
 
-def _answer_scores(llara: Llara, prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
+def _answer_scores(llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
     answers = [[llara.encoder.answer_tokens(item) for item in prompt.candidate_items] for prompt in prompts]
     batch = collate_tree(prompts, answers, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
     log_probs = llara(batch, answer=True, listwise=False).answer_log_probs.float()
@@ -99,9 +99,9 @@ def _answer_scores(llara: Llara, prompts: Sequence[EncodedPrompt], hybrid: bool)
 
 @torch.inference_mode()
 def generate_answers(
-    llara: Llara,
-    examples: Examples,
-    candidates: CandidateSet,
+    llara: "Llara",
+    histories: Items,
+    candidates: Items,
     *,
     hybrid: bool = True,
     max_new_tokens: int | None = None,
@@ -112,8 +112,8 @@ def generate_answers(
 
     Args:
         llara: The model; put into evaluation mode.
-        examples: Histories, [N].
-        candidates: Candidates shown in the prompt, [N, C].
+        histories: Item indices without padding, oldest first, one row each, [N].
+        candidates: Item indices shown in the prompt, [N, C].
         hybrid: Fill slots with behavioral tokens (else with the placeholder).
         max_new_tokens: Longest answer; None: the longest candidate answer in the batch plus 8.
         batch_size: Rows per pass.
@@ -123,7 +123,7 @@ def generate_answers(
         Generated text per row, end token cut off.
     """
     llara.eval()
-    prompts = encode_examples(llara, examples, candidates)
+    prompts = encode_prompts(llara, histories, candidates)
     answers = [""] * len(prompts)
     lm = causal_lm(llara.model)
     for rows in length_batches(prompts, batch_size):
@@ -148,16 +148,16 @@ def generate_answers(
     return answers
 
 
-def decode_answer(llara: Llara, ids: Sequence[int]) -> str:
+def decode_answer(llara: "Llara", ids: Sequence[int]) -> str:
     """Generated ids up to the end token, as text."""
     end = llara.encoder.frame.end
     kept = list(ids[: list(ids).index(end)]) if end in ids else list(ids)
     return str(llara.tokenizer.decode(kept, skip_special_tokens=True)).strip()
 
 
-def chosen_columns(llara: Llara, answers: Sequence[str], candidates: CandidateSet) -> list[int | None]:
+def chosen_columns(llara: "Llara", answers: Sequence[str], candidates: Items) -> list[int | None]:
     """Candidate column that each generated answer names; None where it names none or several (an invalid answer)."""
     return [
-        named_candidate(answer, [llara.encoder.answer_text(int(item)) for item in items])
-        for answer, items in zip(answers, candidates.items, strict=True)
+        named_candidate(answer, [llara.encoder.answer_text(item) for item in items])
+        for answer, items in zip(answers, candidates, strict=True)
     ]

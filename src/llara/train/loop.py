@@ -120,8 +120,7 @@ class Trainer:
         self.folder = folder
         self.on_step = on_step
         self.fingerprint = fingerprint
-        histories = [h[:n].tolist() for h, n in zip(examples.history, examples.history_length, strict=True)]
-        lengths = llara.encoder.prompt_lengths(histories, config.num_negatives + 1)
+        lengths = llara.encoder.prompt_lengths(examples.histories(), config.num_negatives + 1)
         self.plan = BatchPlan(lengths=lengths, batch_size=config.batch_size, seed=config.seed)
         self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
         self.validate_after = {
@@ -217,9 +216,9 @@ class Trainer:
         )
         templates = [int(np.random.default_rng([self.config.seed, step, int(row)]).integers(1 << 30)) for row in rows]
         prompts = [
-            self.llara.encode_prompt(history[:length].tolist(), items.tolist(), template=template)
-            for history, length, items, template in zip(
-                examples.history, examples.history_length, candidates.items, templates, strict=True
+            self.llara.encode_prompt(history, items, template=template)
+            for history, items, template in zip(
+                examples.histories(), candidates.items.tolist(), templates, strict=True
             )
         ]
         objective = self.config.objective

@@ -1,0 +1,95 @@
+"""Top of the catalog: the recommender retrieves, LLaRA ranks what was retrieved."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from llara.errors import DataError
+from llara.model.scoring import score_candidates
+
+if TYPE_CHECKING:
+    from llara.model.llara import Llara
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One entry of a ranking.
+
+    Attributes:
+        rank: 1 is best.
+        item_id: The source's identifier.
+        title: The item's title.
+        score: LLaRA's score; compares within one ranking only.
+        retrieval_rank: Where the recommender alone had put the item, 1 is best.
+    """
+
+    rank: int
+    item_id: int | str
+    title: str
+    score: float
+    retrieval_rank: int
+
+
+@torch.inference_mode()
+def retrieve(llara: "Llara", history: Sequence[int], *, count: int, seen: Collection[int]) -> list[int]:
+    """The recommender's best items, best first, without the seen ones.
+
+    Args:
+        llara: Its recommender retrieves.
+        history: Item indices, oldest first; at least one.
+        count: How many at most.
+        seen: Item indices to leave out.
+    """
+    scores = llara.recommender.score_all(torch.tensor([list(history)], device=llara.device))[0].clone()
+    scores[list({0, *seen})] = float("-inf")
+    count = min(count, int(torch.isfinite(scores).sum()))
+    return [int(item) for item in scores.topk(count).indices]
+
+
+def recommend(
+    llara: "Llara",
+    history: Sequence[int],
+    *,
+    k: int,
+    num_retrieved: int = 50,
+    history_length: int = 10,
+    seen: Collection[int] = (),
+) -> list[Recommendation]:
+    """Rank the catalog for one history.
+
+    Args:
+        llara: The model.
+        history: Item indices, oldest first.
+        k: Length of the list, >= 1; shorter only where the catalog has fewer unseen items.
+        num_retrieved: Items that LLaRA ranks; raised to `k` if smaller.
+        history_length: How many of the latest items the models read.
+        seen: Further item indices to leave out, beside the history.
+
+    Raises:
+        DataError: If the history is empty, `k` is below 1, or nothing is left to recommend.
+    """
+    if not history:
+        raise DataError("the history is empty; give at least one item id, oldest first.")
+    if k < 1:
+        raise DataError(f"the list must hold at least 1 item, got k = {k}.")
+    latest = list(history)[-history_length:]
+    retrieved = retrieve(llara, latest, count=max(k, num_retrieved), seen={*history, *seen})
+    if not retrieved:
+        raise DataError("every item of the catalog was seen already; nothing is left to recommend.")
+    scores = score_candidates(
+        llara, [latest], [retrieved], scorer=llara.default_scorer, hybrid=llara.uses_behavior, batch_size=1
+    )[0]
+    order = np.argsort(-scores, kind="stable")[:k]
+    return [
+        Recommendation(
+            rank=place,
+            item_id=llara.catalog.item_ids[retrieved[column]],
+            title=llara.catalog.titles[retrieved[column]],
+            score=float(scores[column]),
+            retrieval_rank=int(column) + 1,
+        )
+        for place, column in enumerate(order, start=1)
+    ]

@@ -1,0 +1,21 @@
+"""Everything that shapes a model, in one typed config."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llara.model.adapt import AdaptConfig
+from llara.model.backbone import BackboneConfig
+from llara.prompt import PromptConfig
+
+ScorerName = Literal["answer", "listwise"]
+"""answer: exact log-likelihood of the candidate's answer; listwise: the listwise head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlaraConfig:
+    """Backbone, its adaptation to the catalog, and the prompt; `seed` initializes what is new."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    seed: int = 0

@@ -1,0 +1,177 @@
+"""A saved model: one folder of safetensors, JSON and Parquet that opens on another machine with the same scores."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from llara.data import Catalog
+from llara.errors import CheckpointError
+from llara.model.backbone import NANO, causal_lm, load_backbone
+from llara.model.settings import LlaraConfig, ScorerName
+from llara.prompt import PromptEncoder
+from llara.recommender import Recommender, load_recommender, save_recommender
+
+if TYPE_CHECKING:
+    from llara.model.llara import Llara
+
+LLARA_FILE, PROJECTOR_FILE, CATALOG_FILE = "llara.json", "projector.safetensors", "catalog.parquet"
+RECOMMENDER_FOLDER, ADAPTER_FOLDER, BACKBONE_FOLDER = "recommender", "adapter", "backbone"
+_FORMAT = 1
+
+
+def save_llara(llara: "Llara", folder: Path) -> None:
+    """Write a model's parts into an existing or new folder; other files there stay.
+
+    A backbone that exists only here (nano, adapted, or tuned in full) is stored whole; any other is named by its folder
+    or hub name, and only the adapter is stored.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = llara.config.backbone
+    own = settings.path == NANO or llara.config.adapt.steps > 0 or settings.tuning == "full"
+    if own:
+        _save_plain_backbone(llara, folder / BACKBONE_FOLDER)
+    if settings.tuning == "lora":
+        llara.model.save_pretrained(str(folder / ADAPTER_FOLDER))
+    tensors = {f"projector.{name}": value for name, value in llara.projector.state_dict().items()}
+    tensors |= {"placeholder": llara.placeholder.data, "head.weight": llara.head.weight.data}
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(folder / PROJECTOR_FILE))
+    save_recommender(llara.recommender, folder / RECOMMENDER_FOLDER)
+    save_catalog(llara.catalog, folder / CATALOG_FILE)
+    content = {
+        "format": _FORMAT,
+        "noun": llara.catalog.noun,
+        "uses_behavior": llara.uses_behavior,
+        "default_scorer": llara.default_scorer,
+        "backbone_stored": own,
+        "config": asdict(llara.config),
+    }
+    (folder / LLARA_FILE).write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _save_plain_backbone(llara: "Llara", folder: Path) -> None:
+    """Store the causal LM without its adapter, under the names that Hugging Face expects."""
+    lm = causal_lm(llara.model)
+    state = {
+        name.replace(".base_layer.", "."): value.detach().cpu().contiguous()
+        for name, value in lm.state_dict().items()
+        if ".lora_" not in name
+    }
+    lm.config.save_pretrained(folder)
+    if getattr(lm.config, "tie_word_embeddings", False):
+        state.pop("lm_head.weight", None)
+    save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    llara.tokenizer.save_pretrained(str(folder))
+
+
+@dataclass(frozen=True)
+class SavedLlara:
+    """The parts of a saved model, from which `Llara.from_pretrained` builds it.
+
+    Attributes:
+        tensors: State of `projector.`, `placeholder` and `head.`.
+    """
+
+    model: PreTrainedModel
+    encoder: PromptEncoder
+    catalog: Catalog
+    recommender: Recommender
+    config: LlaraConfig
+    uses_behavior: bool
+    default_scorer: ScorerName
+    tensors: dict[str, Tensor]
+
+
+def read_llara(folder: Path) -> SavedLlara:
+    """Read and check the parts of a saved model.
+
+    Raises:
+        CheckpointError: If a part is missing, damaged, or does not fit the others.
+    """
+    content = _read_content(folder)
+    config = _read_config(content, folder)
+    catalog = load_catalog(folder / CATALOG_FILE, noun=content["noun"])
+    recommender = load_recommender(folder / RECOMMENDER_FOLDER)
+    tensors = _read_projector(folder / PROJECTOR_FILE, recommender)
+    settings = config.backbone
+    if content["backbone_stored"]:
+        settings = replace(settings, path=str(folder / BACKBONE_FOLDER))
+    adapter = folder / ADAPTER_FOLDER if settings.tuning == "lora" else None
+    if adapter is not None and not adapter.is_dir():
+        raise CheckpointError(f"{folder} has no {ADAPTER_FOLDER}/. Is it a complete run folder? Copy it again.")
+    model, tokenizer = load_backbone(settings, adapter=adapter)
+    return SavedLlara(
+        model=model,
+        encoder=PromptEncoder(tokenizer, catalog, config.prompt),
+        catalog=catalog,
+        recommender=recommender,
+        config=config,
+        uses_behavior=content["uses_behavior"],
+        default_scorer=content["default_scorer"],
+        tensors=tensors,
+    )
+
+
+def _read_content(folder: Path) -> dict[str, Any]:
+    path = folder / LLARA_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} holds no {LLARA_FILE}: it is no finished run. Give a folder that `llara train` has completed."
+        )
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}. Copy the run folder again.") from error
+    if content.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: expected format {_FORMAT}, found {content.get('format')}. Update llara.")
+    return content
+
+
+def _read_config(content: dict[str, Any], folder: Path) -> LlaraConfig:
+    try:
+        return TypeAdapter(LlaraConfig).validate_python(content["config"])
+    except (ValidationError, KeyError) as error:
+        raise CheckpointError(f"{folder / LLARA_FILE} has settings that this version does not know: {error}") from error
+
+
+def _read_projector(path: Path, recommender: Recommender) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}. Copy the run folder again.") from error
+    width = tensors["projector.mean"].shape[0] if "projector.mean" in tensors else None
+    if width != recommender.width:
+        raise CheckpointError(
+            f"{path}: projector takes item width {width}, recommender '{recommender.name}' gives {recommender.width}. "
+            "Load the recommender that it was trained with (see manifest.json)."
+        )
+    return tensors
+
+
+def save_catalog(catalog: Catalog, path: Path) -> None:
+    """Items in index order: row i is item index i + 1."""
+    frame = pl.DataFrame({"item_id": list(catalog.item_ids[1:]), "title": list(catalog.titles[1:])})
+    pl.concat([frame, catalog.metadata], how="horizontal").write_parquet(path)
+
+
+def load_catalog(path: Path, *, noun: str) -> Catalog:
+    """The inverse of `save_catalog`."""
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}. Copy the run folder again.") from error
+    ids = frame["item_id"].to_list()
+    return Catalog(
+        item_ids=(-1 if ids and isinstance(ids[0], int) else "", *ids),
+        titles=("", *frame["title"].to_list()),
+        noun=noun,
+        metadata=frame.drop("item_id", "title"),
+    )
+
