@@ -93,7 +93,9 @@ def hit_ratio_figure(report: EvaluationReport) -> Figure:
         _plain(axes.text(0, row - 0.3, _shorten(label), ha="left", va="bottom", color=INK))
         end = max(interval.high, value)
         axes.text(end + 0.012, row, f"{value:.3f}", ha="left", va="center", color=INK, fontweight="bold")
-    axes.axvline(report.random_hit_ratio, color=SECOND, linestyle=(0, (4, 3)), linewidth=1.4)
+        # One piece per bar: a line through the whole figure would cross the names
+        guess = [report.random_hit_ratio] * 2
+        axes.plot(guess, [row - 0.27, row + 0.27], color=SECOND, linestyle=(0, (2.5, 1.5)), linewidth=1.8)
     highest = max(max(r.hit_interval(level=report.level).high, r.hr(1)) for r in report.results)
     axes.set_xlim(0, max(highest, report.random_hit_ratio) * 1.22)
     axes.set_ylim(count - 0.6, -0.85)

@@ -1,0 +1,218 @@
+import json
+import math
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from llara.errors import DataError
+from llara.evaluate import EvaluationReport, ModelResult, compare_results, markdown_table, results_table
+from llara.evaluate import summary_sentence as summarize
+
+DRAWS, ROWS, CANDIDATES = 3, 40, 5
+HASHES = ("aa", "bb", "cc")
+
+
+def _result(name: str, *, hit_every: int, hashes: tuple[str, ...] = HASHES, seconds: float = 1.5) -> ModelResult:
+    """Ranks 1 at every `hit_every`-th row, 2 elsewhere, in every draw."""
+    ranks = np.where(np.arange(ROWS) % hit_every == 0, 1, 2)
+    return ModelResult(name, np.tile(ranks, (len(hashes), 1)), CANDIDATES, hashes, seconds)
+
+
+def _report() -> EvaluationReport:
+    chosen = np.tile(np.array([7, 0, 9, 7]), (DRAWS, ROWS // 4))
+    generated = ModelResult.from_choices(
+        "free", chosen, target=np.full(ROWS, 7), num_candidates=CANDIDATES, candidate_hashes=HASHES, seconds=9
+    )
+    results = [_result("SASRec", hit_every=4), _result("LLaRA", hit_every=1), _result("same", hit_every=4), generated]
+    return compare_results(results, baseline="SASRec")
+
+
+def test_scores_become_ranks_per_draw() -> None:
+    scores = np.array([[[0.1, 0.9], [0.8, 0.2]], [[0.5, 0.4], [0.1, 0.3]]])
+    columns = np.array([[1, 1], [0, 1]])
+    result = ModelResult.from_scores("m", scores, target_column=columns, candidate_hashes=["a", "b"], seconds=1)
+    assert result.ranks.tolist() == [[1, 2], [1, 1]]
+    assert (result.draws, result.rows, result.total, result.hits) == (2, 2, 4, 3)
+    assert (result.hr(1), result.hr(2), result.mrr, result.ndcg(1)) == (0.75, 1, 0.875, 0.75)
+    assert result.row_hits().tolist() == [1.0, 0.5]
+    assert (result.valid_ratio, result.hit_ratio_given_valid) == (None, None)
+
+
+def test_a_single_draw_may_come_without_its_axis() -> None:
+    result = ModelResult.from_scores(
+        "m", np.eye(3), target_column=np.array([0, 1, 0]), candidate_hashes=["a"], seconds=1
+    )
+    assert result.ranks.tolist() == [[1, 1, 2]]
+    assert result.hit_interval().method == "wilson"
+
+
+def test_free_generation_divides_hits_by_all_rows() -> None:
+    result = _report().result("free")
+    assert (result.hits, result.total) == (60, 120)
+    assert (result.hr(1), result.valid_ratio) == (0.5, 0.75)
+    assert result.hit_ratio_given_valid == pytest.approx(60 / 90)
+    assert all(math.isnan(value) for value in (result.hr(5), result.ndcg(10), result.mrr))
+
+
+def test_free_generation_without_any_valid_answer_scores_zero() -> None:
+    result = ModelResult.from_choices(
+        "m", np.zeros(4, np.int64), target=np.array([1, 2, 3, 4]), num_candidates=20, candidate_hashes=["a"], seconds=0
+    )
+    assert (result.hr(1), result.valid_ratio) == (0, 0)
+    assert result.hit_ratio_given_valid is not None
+    assert math.isnan(result.hit_ratio_given_valid)
+    assert 0 < result.hit_interval().high < 1
+
+
+def test_several_draws_are_bootstrapped_over_users_unless_all_are_alike() -> None:
+    assert _result("m", hit_every=3).hit_interval().method == "bootstrap over rows"
+    assert _result("m", hit_every=1).hit_interval().method == "wilson"
+    assert _result("m", hit_every=1).hit_interval().low == pytest.approx(40 / (40 + 1.96**2), abs=1e-3)
+
+
+def test_comparison_names_winner_and_tie() -> None:
+    report = _report()
+    assert report.comparisons["LLaRA"].verdict == "better"
+    assert report.comparisons["LLaRA"].difference == 0.75
+    assert report.comparisons["same"].verdict == "tie"
+    assert "SASRec" not in report.comparisons
+    assert (report.num_candidates, report.draws, report.rows, report.random_hit_ratio) == (5, 3, 40, 0.2)
+
+
+def test_other_candidates_are_refused() -> None:
+    with pytest.raises(DataError, match="'A' and 'B' were judged on different candidates \\(draw 2: sha256 cc and dd"):
+        compare_results([_result("A", hit_every=2), _result("B", hit_every=3, hashes=("aa", "bb", "dd"))])
+    with pytest.raises(DataError, match="3 draws x 40 rows x 5 candidates, model 'B' 1 x 40 x 5"):
+        compare_results([_result("A", hit_every=2), _result("B", hit_every=3, hashes=("aa",))])
+
+
+def test_full_ranking_shares_no_report_with_sampled_ranking() -> None:
+    sampled = _result("A", hit_every=2)
+    full = ModelResult("B", sampled.ranks, CANDIDATES, HASHES, 1.0, "full ranking")
+    with pytest.raises(DataError, match="full ranking never shares a table"):
+        compare_results([sampled, full])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: compare_results([]), "at least one"),
+        (lambda: compare_results([_result("A", hit_every=2)] * 2), "two results are named 'A'"),
+        (lambda: compare_results([_result("A", hit_every=2)], baseline="B"), "no result is named 'B'; there are: A"),
+        (lambda: _report().result("B"), "no result is named 'B'"),
+        (lambda: ModelResult("m", np.array([1, 2]), 5, ("a",), 1.0), r"found shape \(2,\)"),
+        (lambda: ModelResult("m", np.array([[1, 9]]), 5, ("a",), 1.0), "ranks in 1..5, found 1..9"),
+        (lambda: ModelResult("m", np.array([[1, 2]]), 5, ("a", "b"), 1.0), "found 2 for 1 draws"),
+        (lambda: ModelResult("m", np.array([[1]]), 5, ("a",), 1.0, "free generation"), "which answers are valid"),
+        (
+            lambda: ModelResult("m", np.array([[1]]), 5, ("a",), 1.0, "free generation", np.array([True])),
+            "`valid` in the shape",
+        ),
+        (
+            lambda: ModelResult.from_scores(
+                "m", np.zeros((2, 3)), target_column=np.zeros(3, np.int64), candidate_hashes=["a"], seconds=1
+            ),
+            r"\(1, 2, 3\) and \(1, 3\)",
+        ),
+        (
+            lambda: ModelResult.from_choices(
+                "m",
+                np.zeros(2, np.int64),
+                target=np.zeros(3, np.int64),
+                num_candidates=5,
+                candidate_hashes=["a"],
+                seconds=1,
+            ),
+            "expected chosen items",
+        ),
+    ],
+)
+def test_inconsistent_results_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        make()
+
+
+def test_report_survives_json_and_disk(tmp_path: Path) -> None:
+    report = _report()
+    again = EvaluationReport.from_json(report.to_json())
+    assert again.to_json() == report.to_json()
+    assert again.comparisons == report.comparisons
+    assert again.result("free").valid_ratio == 0.75
+    report.save(tmp_path / "evaluation" / "report.json")
+    assert EvaluationReport.load(tmp_path / "evaluation" / "report.json").to_json() == report.to_json()
+
+
+def test_json_is_strict_and_readable_without_us() -> None:
+    summary = json.loads(_report().to_json())["summary"]
+    assert summary["models"][3]["hr@5"] is None
+    assert summary["models"][1]["hr@1"] == 1
+    assert summary["models"][1]["versus_baseline"]["verdict"] == "better"
+    assert summary["models"][0]["versus_baseline"] is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format_version": 99}', '{"format_version": 1, "models": 3}'])
+def test_other_json_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected an evaluation report"):
+        EvaluationReport.from_json(text)
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"report\.json: expected"):
+        EvaluationReport.load(path)
+    with pytest.raises(DataError, match=r"missing\.json: there is no such"):
+        EvaluationReport.load(tmp_path / "missing.json")
+
+
+def test_terminal_table_shows_hits_interval_and_verdict() -> None:
+    console = Console(width=140, record=True, file=StringIO())
+    console.print(results_table(_report()))
+    text = console.export_text()
+    for part in (
+        "30 / 120",
+        "0.250 [",
+        "+0.750 ▲ better",
+        "= tie",
+        "baseline",
+        "0.750",
+        "40 users x 3 candidate draws",
+    ):
+        assert part in text
+
+
+def test_compact_table_fits_eighty_columns_and_loses_nothing() -> None:
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(results_table(_report(), compact=True))
+    text = console.export_text()
+    assert "…" not in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert "▲ better" in text
+
+
+def test_model_names_are_no_markup() -> None:
+    report = compare_results([_result("[red]a|b[/red]", hit_every=2)])
+    console = Console(width=140, record=True, file=StringIO())
+    console.print(results_table(report))
+    assert "[red]a|b[/red]" in console.export_text()
+    assert "a\\|b" in markdown_table(report)
+
+
+def test_markdown_table_marks_the_best_and_dashes_what_does_not_apply() -> None:
+    lines = markdown_table(_report()).splitlines()
+    assert lines[0].startswith(
+        "| model | hits / rows | HR@1 [95% interval] | HR@5 | NDCG@10 | MRR | ValidRatio | vs SASRec"
+    )
+    assert {line.count("|") for line in lines[:6]} == {10}
+    assert lines[3].startswith("| **LLaRA** | 120 / 120 | 1.000 [")
+    assert "| – | – | – | 0.750 |" in lines[5]
+
+
+def test_summary_says_who_found_most_and_whether_it_is_sure() -> None:
+    assert "100.0%" in summarize(_report())
+    assert "the test rows support" in summarize(_report())
+    close = compare_results([_result("SASRec", hit_every=4), _result("LLaRA", hit_every=3)], baseline="SASRec")
+    assert "too close to call" in summarize(close)
+    assert "no other model" in summarize(compare_results([_result("A", hit_every=2)], baseline="A"))
+    assert "blind guess would reach 20.0%" in summarize(compare_results([_result("A", hit_every=2)]))

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from llara.errors import ConfigError, DataError
+from llara.evaluate import FloatArray, bootstrap_interval, paired_test, wilson_interval
+from llara.evaluate.statistics import sign_flip_p_value
+
+
+def _hits(rng: np.random.Generator, rate: float, *, rows: int, draws: int = 1) -> FloatArray:
+    return np.asarray((rng.random((draws, rows)) < rate).mean(axis=0), dtype=np.float64)
+
+
+def test_wilson_interval_of_the_published_lastfm_row() -> None:
+    interval = wilson_interval(64, 122)
+    assert (round(interval.low, 4), round(interval.high, 4)) == (0.4366, 0.6111)
+    assert (interval.level, interval.method) == (0.95, "wilson")
+
+
+def test_wilson_interval_equals_its_formula() -> None:
+    z, p, n = 1.959963984540054, 0.3, 50
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    interval = wilson_interval(15, 50)
+    assert [interval.low, interval.high] == pytest.approx([center - half, center + half])
+
+
+def test_wilson_interval_has_width_at_the_ends() -> None:
+    assert wilson_interval(0, 30).low == 0
+    assert 0.1 < wilson_interval(0, 30).high < 0.15
+    assert wilson_interval(30, 30).high == 1
+
+
+def test_bootstrap_interval_is_close_to_wilson_for_single_hits() -> None:
+    values = np.repeat([1.0, 0.0], [64, 58])
+    bootstrap, wilson = bootstrap_interval(values), wilson_interval(64, 122)
+    assert [bootstrap.low, bootstrap.high] == pytest.approx([wilson.low, wilson.high], abs=0.012)
+
+
+def test_bootstrap_by_counts_and_by_rows_agree() -> None:
+    values = np.round(np.random.default_rng(0).random(400), 1)
+    distinct = values + np.arange(400) * 1e-9  # all values differ: the other code path
+    by_counts, by_rows = bootstrap_interval(values), bootstrap_interval(distinct)
+    assert [by_counts.low, by_counts.high] == pytest.approx([by_rows.low, by_rows.high], abs=0.003)
+
+
+def test_bootstrap_is_seeded() -> None:
+    values = _hits(np.random.default_rng(0), 0.4, rows=95, draws=20)
+    assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
+    assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
+
+
+def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(7)
+    covered = [
+        0.4 in bootstrap_interval(_hits(rng, 0.4, rows=120), level=0.9, resamples=1000, seed=trial)
+        for trial in range(300)
+    ]
+    assert 0.84 <= np.mean(covered) <= 0.95
+
+
+def test_more_draws_of_the_same_users_do_not_look_like_more_users() -> None:
+    tastes = np.random.default_rng(0).random(100) < 0.5  # each user is always hit or never
+    single, many = tastes.astype(np.float64), np.tile(tastes, (20, 1)).mean(axis=0)
+    assert bootstrap_interval(single) == bootstrap_interval(many)
+
+
+def test_identical_models_tie_with_p_one() -> None:
+    values = _hits(np.random.default_rng(0), 0.4, rows=95, draws=20)
+    test = paired_test(values, values)
+    assert (test.verdict, test.p_value, test.difference, test.num_rows) == ("tie", 1.0, 0.0, 95)
+    assert (test.interval.low, test.interval.high) == (0.0, 0.0)
+
+
+def test_a_clear_difference_has_a_winner() -> None:
+    rng = np.random.default_rng(0)
+    better, worse = _hits(rng, 0.6, rows=300, draws=5), _hits(rng, 0.3, rows=300, draws=5)
+    assert paired_test(better, worse).verdict == "better"
+    assert paired_test(worse, better).verdict == "worse"
+    assert paired_test(better, worse).p_value < 0.001
+
+
+def test_two_users_name_no_winner() -> None:
+    test = paired_test(np.ones(2), np.zeros(2))
+    assert 0.0 not in test.interval
+    assert test.p_value == pytest.approx(0.5, abs=0.03)
+    assert test.verdict == "tie"
+
+
+def test_sign_flip_p_value_equals_the_enumeration() -> None:
+    differences = np.array([0.5, 0.25, -0.25, 1.0, 0.75, 0.0])
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 6)).reshape(6, -1)
+    exact = (np.abs(differences @ signs) >= differences.sum() - 1e-12).mean()
+    assert sign_flip_p_value(differences) == pytest.approx(exact, abs=0.02)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_swapping_the_models_changes_signs_only(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = _hits(rng, 0.5, rows=40, draws=3), _hits(rng, 0.4, rows=40, draws=3)
+    there, back = paired_test(one, other), paired_test(other, one)
+    assert there.difference == pytest.approx(-back.difference)
+    assert there.p_value == back.p_value
+    if there.difference != 0:
+        assert [there.interval.low, there.interval.high] == [-back.interval.high, -back.interval.low]
+        assert {"better": "worse", "worse": "better", "tie": "tie"}[there.verdict] == back.verdict
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays(np.float64, 12, elements=st.sampled_from([0.0, 0.5, 1.0])),
+    arrays(np.float64, 12, elements=st.sampled_from([0.0, 0.5, 1.0])),
+)
+def test_an_interval_around_zero_is_always_a_tie(one: FloatArray, other: FloatArray) -> None:
+    test = paired_test(one, other)
+    assert 0 < test.p_value <= 1
+    assert test.interval.low <= test.interval.high
+    if 0.0 in test.interval:
+        assert test.verdict == "tie"
+
+
+def test_false_winners_are_as_rare_as_the_level_says() -> None:
+    rng = np.random.default_rng(11)
+    verdicts = [
+        paired_test(_hits(rng, 0.4, rows=60), _hits(rng, 0.4, rows=60), seed=trial).verdict for trial in range(60)
+    ]
+    assert sum(verdict != "tie" for verdict in verdicts) <= 8
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(DataError, match=r"same rows.*\(3,\) and \(2,\)"):
+        paired_test(np.zeros(3), np.zeros(2))
+    with pytest.raises(DataError, match="row 1: expected a finite value, found nan"):
+        bootstrap_interval(np.array([0.0, np.nan]))
+    with pytest.raises(DataError, match="at least one row"):
+        bootstrap_interval(np.array([]))
+    with pytest.raises(DataError, match="3 hits of 2"):
+        wilson_interval(3, 2)
+    with pytest.raises(ConfigError, match="got 95"):
+        wilson_interval(1, 2, level=95)
+    with pytest.raises(ConfigError, match="resamples"):
+        bootstrap_interval(np.ones(3), resamples=0)
