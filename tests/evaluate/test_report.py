@@ -123,8 +123,8 @@ def test_report_is_well_formed_with_unique_ids_and_live_links(html: str) -> None
 def test_report_shows_all_parts(html: str) -> None:
     text = " ".join("".join(_Page(html).text).split())
     for part in ("How to read this", "Training loss", "Learning curve", "Curriculum: planned and realized",
-                 "ValidRatio", "10 examples", "✓ right", "✗ wrong", "no valid answer", "lora.targets", "82,519", "Beware of",
-                 "30 users x 4 candidate draws", "blind guess"):  # fmt: skip
+                 "ValidRatio", "10 examples", "✓ right", "✗ wrong", "no valid answer", "lora.targets", "82,519",
+                 "Beware of", "30 users x 4 candidate draws", "blind guess"):  # fmt: skip
         assert part in text
     assert html.count("<svg ") == 4
     assert html.count('<article class="example">') == 10
@@ -157,7 +157,15 @@ def test_missing_parts_leave_no_trace() -> None:
     assert page.open == []
     assert html.count("<svg ") == 1
     assert "30 users, 20 candidates each" in html
-    for part in ('id="training"', 'id="examples"', 'id="settings"', 'id="notes"', "#training", "candidate draws"):
+    for part in (
+        'id="training"',
+        'id="examples"',
+        'id="settings"',
+        'id="notes"',
+        "#training",
+        "candidate draws",
+        "better, worse, tie",
+    ):
         assert part not in html
     assert "None" not in "".join(page.text)
 
