@@ -1,0 +1,37 @@
+"""Conventional sequential recommenders, their fitting, and item vectors from elsewhere."""
+
+from llara.recommender.base import Recommender, SequentialRecommender
+from llara.recommender.caser import Caser, CaserConfig
+from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_validation
+from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
+from llara.recommender.imported import ImportedEmbeddings
+from llara.recommender.popularity import Popularity
+from llara.recommender.registry import RECOMMENDERS, RecommenderConfig, build_recommender
+from llara.recommender.sasrec import SASRec, SASRecConfig
+from llara.recommender.store import load_recommender, save_recommender
+from llara.recommender.vector_files import ImportedConfig, import_embeddings
+
+__all__ = [
+    "RECOMMENDERS",
+    "Caser",
+    "CaserConfig",
+    "EpochRecord",
+    "FitConfig",
+    "FitReport",
+    "GRU4Rec",
+    "GRU4RecConfig",
+    "ImportedConfig",
+    "ImportedEmbeddings",
+    "Popularity",
+    "Recommender",
+    "RecommenderConfig",
+    "SASRec",
+    "SASRecConfig",
+    "SequentialRecommender",
+    "build_recommender",
+    "fit_recommender",
+    "import_embeddings",
+    "load_recommender",
+    "rank_validation",
+    "save_recommender",
+]

@@ -1,0 +1,141 @@
+"""What every recommender can do: embed items, encode a history, score the catalog or given candidates."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+
+class Recommender(nn.Module, ABC):
+    """A conventional model that scores items by the dot product of a history's state with item vectors.
+
+    Attributes:
+        name: How configs, files and tables call it.
+        num_items: Catalog size, without padding.
+        width: Width R of states and item vectors.
+    """
+
+    name: str
+    num_items: int
+    width: int
+
+    def __init__(self, num_items: int, width: int) -> None:
+        super().__init__()
+        self.num_items = num_items
+        self.width = width
+
+    @abstractmethod
+    def scoring_table(self) -> Tensor:
+        """Item vectors that states are compared with, row 0 padding, [num_items + 1, R]."""
+
+    @abstractmethod
+    def encode(self, history: Tensor) -> Tensor:
+        """State after the last item of each history.
+
+        Args:
+            history: Item indices, oldest first, padded with 0 on the right, [B, L].
+
+        Returns:
+            States [B, R]. An empty history has a state under which all items are equal, unless documented otherwise.
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, object]:
+        """What `restore` needs beside the sizes: plain values that JSON can hold."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, settings: Mapping[str, object], *, num_items: int, width: int) -> Self:
+        """A recommender of the given shape whose weights are yet to be loaded.
+
+        Raises:
+            TypeError, ConfigError: If the settings are not those of this recommender.
+        """
+
+    def item_embeddings(self) -> Tensor:
+        """The static item table that LLaRA projects: detached, row 0 (padding) zero, [num_items + 1, R]."""
+        table = self.scoring_table().detach().clone()
+        table[0] = 0.0
+        return table
+
+    def score_all(self, history: Tensor) -> Tensor:
+        """Score every item, higher is better.
+
+        Args:
+            history: Item indices, oldest first, padded with 0 on the right, [B, L].
+
+        Returns:
+            Scores [B, num_items + 1]; column 0, padding, is -inf.
+        """
+        scores = self.encode(history) @ self.scoring_table().T  # [B, num_items + 1]
+        scores[:, 0] = float("-inf")
+        return scores
+
+    def score(self, history: Tensor, candidates: Tensor) -> Tensor:
+        """Score candidates only: the same numbers as in `score_all`.
+
+        Args:
+            history: Item indices, oldest first, padded with 0 on the right, [B, L].
+            candidates: Item indices, 0 where a row has fewer, [B, C].
+
+        Returns:
+            Scores [B, C]; -inf at padding.
+        """
+        vectors = self.scoring_table()[candidates]  # [B, C, R]
+        scores = (vectors @ self.encode(history).unsqueeze(-1)).squeeze(-1)  # [B, C]
+        return scores.masked_fill(candidates == 0, float("-inf"))
+
+
+class SequentialRecommender(Recommender):
+    """A recommender whose states at all positions come from one causal pass, which is how it is trained.
+
+    Attributes:
+        max_length: Number of latest items it reads; older ones are ignored.
+        item_table: Item vectors, of inputs and outputs alike.
+    """
+
+    max_length: int
+
+    def __init__(self, num_items: int, width: int, max_length: int) -> None:
+        super().__init__(num_items, width)
+        self.max_length = max_length
+        self.item_table = nn.Embedding(num_items + 1, width, padding_idx=0)
+        nn.init.normal_(self.item_table.weight, std=width**-0.5)
+        with torch.no_grad():
+            self.item_table.weight[0] = 0.0
+
+    @abstractmethod
+    def encode_all(self, history: Tensor) -> Tensor:
+        """States after every position, each a function of the items up to it.
+
+        Args:
+            history: Item indices, oldest first, padded with 0 on the right, [B, L] with L <= max_length.
+
+        Returns:
+            States [B, L, R]; those at padding mean nothing.
+        """
+
+    def scoring_table(self) -> Tensor:
+        """The item table itself (tied weights), [num_items + 1, R]."""
+        return self.item_table.weight
+
+    def encode(self, history: Tensor) -> Tensor:
+        """State after the last item, [B, R]; zero, which scores all items 0, for an empty history."""
+        history = latest_items(history, self.max_length)
+        length = (history != 0).sum(dim=1)  # [B]
+        if history.shape[1] == 0:
+            return history.new_zeros((len(history), self.width), dtype=self.item_table.weight.dtype)
+        states = self.encode_all(history)  # [B, L, R]
+        last = states[torch.arange(len(history), device=history.device), (length - 1).clamp_min(0)]  # [B, R]
+        return last.masked_fill((length == 0).unsqueeze(-1), 0.0)
+
+
+def latest_items(history: Tensor, max_length: int) -> Tensor:
+    """The last `max_length` items of each right-padded row, still right-padded, [B, min(L, max_length)]."""
+    if history.shape[1] <= max_length:
+        return history
+    length = (history != 0).sum(dim=1, keepdim=True)  # [B, 1]
+    start = (length - max_length).clamp_min(0)
+    return history.gather(1, start + torch.arange(max_length, device=history.device))

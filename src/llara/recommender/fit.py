@@ -1,0 +1,267 @@
+"""The one loop that fits every recommender."""
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from llara.data.examples import Examples
+from llara.data.sequences import Sequences
+from llara.errors import ConfigError, DataError
+from llara.recommender.base import Recommender, SequentialRecommender
+from llara.recommender.checks import require_at_least
+from llara.recommender.windows import batch_windows, cut_windows
+
+logger = logging.getLogger(__name__)
+
+_VALIDATION_BATCH = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How a recommender is fitted. Learning rate, batch and optimizer (Adam) are LLaRA's (arXiv:2312.02445)."""
+
+    epochs: int = 50
+    """Most passes over the training sequences, >= 1."""
+    batch_size: int = 256
+    """Targets (next items) per optimizer step, >= 1."""
+    learning_rate: float = 1e-3
+    """Step size of Adam, > 0."""
+    l2: float = 1e-5
+    """Weight of the L2 penalty, >= 0. LLaRA searches 1e-3 .. 1e-7."""
+    loss: Literal["softmax", "bce"] = "softmax"
+    """Cross-entropy over the whole catalog, or binary cross-entropy against sampled negatives."""
+    num_negatives: int = 1
+    """Negatives per target of the binary loss, >= 1."""
+    patience: int = 5
+    """Epochs without a better validation NDCG@10 after which fitting stops, >= 1."""
+    seed: int = 0
+    """Seed of the initial weights, the order of batches, dropout and negatives, >= 0."""
+
+    def __post_init__(self) -> None:
+        sizes = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
+        require_at_least(1, "recommender.fit", **sizes, num_negatives=self.num_negatives)
+        require_at_least(0, "recommender.fit", seed=self.seed)
+        if not 0.0 < self.learning_rate < math.inf:
+            raise ConfigError(f"recommender.fit.learning_rate must be a number > 0, got {self.learning_rate}")
+        if not 0.0 <= self.l2 < math.inf:
+            raise ConfigError(f"recommender.fit.l2 must be a number >= 0, got {self.l2}")
+        if self.loss not in ("softmax", "bce"):
+            raise ConfigError(f"recommender.fit.loss must be 'softmax' or 'bce', got {self.loss!r}")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        loss: Mean training loss per target.
+        validation_ndcg: NDCG@10 of the targets among the catalog without the history's items.
+        validation_hit_ratio: HR@10 of the same ranking.
+        seconds: Time since fitting began.
+    """
+
+    epoch: int
+    loss: float
+    validation_ndcg: float
+    validation_hit_ratio: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What fitting did.
+
+    Attributes:
+        epochs_run: Epochs until the end or the early stop; 0 for a recommender that has nothing to learn.
+        best_epoch: The epoch whose weights were kept; 0 if none ran.
+        best_validation: Its NDCG@10 in the full ranking of the validation targets.
+        seconds: Time it all took.
+        history: A record per epoch.
+    """
+
+    epochs_run: int
+    best_epoch: int
+    best_validation: float
+    seconds: float
+    history: tuple[EpochRecord, ...]
+
+
+_NO_EPOCH = EpochRecord(0, math.inf, -1.0, -1.0, 0.0)
+
+
+def fit_recommender(
+    recommender: Recommender,
+    sequences: Sequences,
+    *,
+    validation: Examples,
+    config: FitConfig,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> FitReport:
+    """Fit until the validation metric stops rising; leaves the best epoch's weights in the recommender.
+
+    The same seed, data and number of threads give the same weights. The recommender ends in evaluation mode. One that
+    has nothing to learn (imported embeddings, popularity) is only measured.
+
+    Args:
+        recommender: Fitted in place, on the device where it is.
+        sequences: Training users' items, oldest first.
+        validation: Histories and targets of other users or later times. Several rows per user (`prefix_examples`)
+            make the stopping less a matter of luck than one.
+        config: Settings.
+        on_epoch: Called after each epoch.
+
+    Raises:
+        DataError: If there is nothing to train or validate on, or an item index is outside the catalog.
+        ConfigError: If the loss stops being a number.
+    """
+    _refuse_misfit(recommender, sequences, validation)
+    start = time.perf_counter()
+    if not isinstance(recommender, SequentialRecommender):
+        ndcg, _ = rank_validation(recommender, validation)
+        return FitReport(0, 0, ndcg, time.perf_counter() - start, ())
+    if not (sequences.lengths > 1).any():
+        raise DataError("the training sequences hold no user with two or more items; nothing can be learned from them.")
+    records: list[EpochRecord] = []
+    best, best_weights = _NO_EPOCH, copy.deepcopy(recommender.state_dict())
+    with torch.random.fork_rng(devices=_cuda_devices(recommender)):
+        torch.manual_seed(config.seed)
+        for epoch, loss in enumerate(_train_epochs(recommender, sequences, config), start=1):
+            ndcg, hit_ratio = rank_validation(recommender, validation)
+            record = EpochRecord(epoch, loss, ndcg, hit_ratio, time.perf_counter() - start)
+            records.append(record)
+            _report(recommender, record, on_epoch)
+            if ndcg > best.validation_ndcg:
+                best, best_weights = record, copy.deepcopy(recommender.state_dict())
+            if epoch - best.epoch >= config.patience:
+                break
+    recommender.load_state_dict(best_weights)
+    recommender.eval()
+    return FitReport(len(records), best.epoch, best.validation_ndcg, time.perf_counter() - start, tuple(records))
+
+
+def rank_validation(recommender: Recommender, examples: Examples) -> tuple[float, float]:
+    """NDCG@10 and HR@10 of the targets among the whole catalog without the history's other items.
+
+    Items that score equal to the target count as ranked before it. Leaves the recommender in evaluation mode.
+    """
+    recommender.eval()
+    device = _device_of(recommender)
+    ndcg = hits = 0.0
+    with torch.inference_mode():
+        for begin in range(0, len(examples), _VALIDATION_BATCH):
+            history = torch.from_numpy(examples.history[begin : begin + _VALIDATION_BATCH]).to(device)
+            target = torch.from_numpy(examples.target[begin : begin + _VALIDATION_BATCH]).to(device).unsqueeze(1)
+            scores = recommender.score_all(history)
+            target_score = scores.gather(1, target)
+            scores.scatter_(1, history, float("-inf")).scatter_(1, target, float("-inf"))
+            rank = 1 + (~(scores < target_score)).sum(dim=1)  # NaN counts as ahead of the target, [B]
+            hit = rank <= 10
+            hits += hit.sum().item()
+            ndcg += (hit / torch.log2(rank + 1.0)).sum().item()
+    return ndcg / len(examples), hits / len(examples)
+
+
+def _report(recommender: Recommender, record: EpochRecord, on_epoch: Callable[[EpochRecord], None] | None) -> None:
+    logger.info(
+        "%s epoch %d: loss %.4f, validation NDCG@10 %.4f",
+        recommender.name,
+        record.epoch,
+        record.loss,
+        record.validation_ndcg,
+    )
+    if on_epoch is not None:
+        on_epoch(record)
+
+
+def _train_epochs(recommender: SequentialRecommender, sequences: Sequences, config: FitConfig) -> Iterator[float]:
+    """Train epoch after epoch; yields the mean loss of each."""
+    rng = np.random.default_rng(config.seed)
+    device = _device_of(recommender)
+    generator = torch.Generator(device).manual_seed(config.seed)
+    parameters = [parameter for parameter in recommender.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.l2, fused=True)
+    for epoch in range(1, config.epochs + 1):
+        recommender.train()
+        total, count = torch.zeros((), device=device), 0
+        windows = cut_windows(sequences, max_length=recommender.max_length, rng=rng)
+        for inputs, targets in batch_windows(sequences, windows, batch_size=config.batch_size, rng=rng):
+            loss = _loss(recommender, inputs.to(device), targets.to(device), config=config, generator=generator)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            batch_targets = int((targets != 0).sum())
+            total += loss.detach() * batch_targets
+            count += batch_targets
+        mean_loss = total.item() / count
+        if not math.isfinite(mean_loss):
+            raise ConfigError(
+                f"the loss of {recommender.name} became {mean_loss} in epoch {epoch}. "
+                f"Lower recommender.fit.learning_rate (now {config.learning_rate})."
+            )
+        yield mean_loss
+
+
+def _loss(
+    recommender: SequentialRecommender,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    config: FitConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """Mean loss over all positions that have a target, from one causal pass."""
+    real = targets != 0  # [B, L]
+    states = recommender.encode_all(inputs)[real]  # [N, R]
+    target = targets[real] - 1  # [N]
+    table = recommender.scoring_table()[1:]  # [num_items, R]
+    if config.loss == "softmax":
+        return functional.cross_entropy(states @ table.T, target)
+    return _binary_loss(states, table, target, num_negatives=config.num_negatives, generator=generator)
+
+
+def _binary_loss(
+    states: Tensor, table: Tensor, target: Tensor, *, num_negatives: int, generator: torch.Generator
+) -> Tensor:
+    """Targets against negatives drawn uniformly from all other items.
+
+    Source:
+        The loss of SASRec (arXiv:1808.09781), which LLaRA's recommenders use. Deviation: a negative may be another
+        item of the same user, which at a catalog's size is rare.
+    """
+    num_items = len(table)
+    size = (len(target), num_negatives)
+    step = torch.randint(1, max(num_items, 2), size, generator=generator, device=target.device)
+    negatives = (target.unsqueeze(1) + step) % num_items  # [N, num_negatives]
+    positive = (states * table[target]).sum(dim=1)  # [N]
+    negative = (table[negatives] @ states.unsqueeze(-1)).squeeze(-1)  # [N, num_negatives]
+    return functional.softplus(-positive).mean() + functional.softplus(negative).mean()
+
+
+def _refuse_misfit(recommender: Recommender, sequences: Sequences, validation: Examples) -> None:
+    if len(validation) == 0:
+        raise DataError("there are no validation rows to choose the best epoch by. Use a split that leaves some.")
+    for what, items in (("training", sequences.items), ("validation", validation.target)):
+        if len(items) and not 1 <= items.min() <= items.max() <= recommender.num_items:
+            raise DataError(
+                f"{what} item indices must be in 1..{recommender.num_items}, found {items.min()}..{items.max()}. "
+                f"Build the recommender with the number of items of this catalog."
+            )
+
+
+def _device_of(recommender: Recommender) -> torch.device:
+    return recommender.scoring_table().device
+
+
+def _cuda_devices(recommender: Recommender) -> list[torch.device]:
+    device = _device_of(recommender)
+    return [device] if device.type == "cuda" else []
