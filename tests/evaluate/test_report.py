@@ -152,7 +152,7 @@ def test_a_dollar_sign_in_a_name_starts_no_formula(attacked: str) -> None:
 
 
 def test_missing_parts_leave_no_trace() -> None:
-    html = render_report(ReportContent("Small", "Nothing more.", _evaluation("A", draws=1)))
+    html = render_report(ReportContent("Small", "Nothing more.", compare_results(_evaluation("A", draws=1).results)))
     page = _Page(html)
     assert page.open == []
     assert html.count("<svg ") == 1
@@ -197,6 +197,14 @@ def test_figures_are_written_as_png(tmp_path: Path) -> None:
 
 def test_the_same_content_gives_the_same_file(html: str) -> None:
     assert render_report(_content()) == html
+
+
+def test_a_refused_write_keeps_the_earlier_report(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.mkdir()  # a folder in the file's place is refused by every file system
+    with pytest.raises(DataError, match=r"report\.html"):
+        write_report(path, ReportContent("t", "s", _evaluation("A")))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_series_keeps_steps_that_carry_a_finite_value() -> None:

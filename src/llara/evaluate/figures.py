@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
+from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, TrainingMetrics
 from llara.evaluate.metrics import FloatArray
 from llara.evaluate.results import EvaluationReport
-from llara.evaluate.writing import replace_file
 
 # Each color stands for one CSS variable of the report, so that inline figures follow light and dark mode.
 INK, MUTED, LINE, ACCENT, SECOND = "#1b1e23", "#5c6470", "#d5d9df", "#1f63b5", "#b4500f"
@@ -203,7 +203,7 @@ def save_figures(folder: Path, content: ReportContent) -> list[Path]:
         path = folder / f"{named.name}.png"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-            replace_file(path, partial(named.figure.savefig, format="png", dpi=200))
+            write_atomically(path, partial(named.figure.savefig, format="png", dpi=200))
         paths.append(path)
     return paths
 

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from llara.data.files import write_atomically, write_parquet
 from llara.data.sequences import IntArray
 from llara.errors import DataError
 from llara.evaluate.metrics import Scores, target_ranks
-from llara.evaluate.writing import replace_file
 
 IdArray = NDArray[Any]
 _COLUMNS = ("row", "draw", "user_id", "target_id", "candidate_ids", "scores", "rank", "chosen_id", "answer")
@@ -146,7 +146,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
             ),
         }
     )
-    replace_file(path, frame.write_parquet)
+    write_atomically(path, lambda target: write_parquet(frame, target))
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -6,10 +6,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, Setting
 from llara.evaluate.figures import figure_svg, report_figures
 from llara.evaluate.tables import column_titles, table_caption, table_rows
-from llara.evaluate.writing import replace_file
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -21,7 +21,7 @@ def write_report(path: Path, content: ReportContent) -> None:
         DataError: If the file cannot be written.
     """
     html = render_report(content)
-    replace_file(path, lambda target: target.write_text(html, encoding="utf-8"))
+    write_atomically(path, lambda target: _write_text(target, html))
 
 
 def render_report(content: ReportContent) -> str:
@@ -83,3 +83,7 @@ def _readable(value: Setting) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_readable(entry) for entry in value)
     return str(value)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from llara.data.files import write_atomically
 from llara.errors import DataError
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.statistics import Interval, PairedTest, paired_test
-from llara.evaluate.writing import replace_file
 
 FORMAT_VERSION = 1
 
@@ -130,7 +130,7 @@ class EvaluationReport:
     def save(self, path: Path) -> None:
         """Write the report as JSON; an earlier file survives an interruption."""
         text = self.to_json()
-        replace_file(path, lambda target: target.write_text(text, encoding="utf-8"))
+        write_atomically(path, lambda target: _write_text(target, text))
 
     @classmethod
     def load(cls, path: Path) -> "EvaluationReport":
@@ -247,3 +247,7 @@ def _result_from(model: dict[str, Any]) -> ModelResult:
 
 def _test_from(test: dict[str, Any]) -> PairedTest:
     return PairedTest(**{**test, "interval": Interval(**test["interval"])})
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
