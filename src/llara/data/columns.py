@@ -107,14 +107,20 @@ def refuse_duplicates(table: Table, ids: pl.Series) -> None:
         )
 
 
-def refuse_unknown(table: Table, ids: pl.Series, known: pl.Series, where: str) -> None:
+def refuse_unknown(
+    table: Table,
+    ids: pl.Series,
+    known: pl.Series,
+    where: str,
+    *,
+    remedy: str = "Add the missing items there, or drop these rows.",
+) -> None:
     """Raise DataError where an identifier is not among the known ones."""
     unknown = (~ids.is_in(known.implode())).arg_true()
     if len(unknown):
         row = int(unknown[0])
         raise DataError(
-            f"{table.locate(row)}: item {ids[row]!r} is not in {where} ({len(unknown):,} such rows). "
-            "Add the missing items there, or drop these rows."
+            f"{table.locate(row)}: item {ids[row]!r} is not in {where} ({len(unknown):,} such rows). {remedy}"
         )
 
 

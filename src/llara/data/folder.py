@@ -191,7 +191,7 @@ def verify_hashes(folder: Path, info: DatasetInfo) -> None:
         found = sha256_of(path)
         if found != sha256:
             raise DataError(
-                f"{path} is not the file that dataset.json describes (sha256 {found[:12]}..., expected {sha256[:12]}...). It "
+                f"{path} is not the file that dataset.json describes (sha256 {found[:9]}..., not {sha256[:9]}...). It "
                 "was changed or copied incompletely. Restore it, or import the data again."
             )
 

@@ -40,6 +40,7 @@ def import_log(
     rating: str | None = None,
     items_item: str | None = None,
     min_rating: float | None = None,
+    drop_unknown_items: bool = False,
     name: str | None = None,
     noun: str = "item",
     text: TextFormat | None = None,
@@ -60,6 +61,7 @@ def import_log(
         rating: Column of the rating. None: "rating" where there is such a column.
         items_item: Column of the identifier in `items`, if it is not called as in `interactions`.
         min_rating: Keep only interactions rated at least this.
+        drop_unknown_items: Leave out interactions with items that `items` does not list, instead of refusing them.
         name: Name of the data set. None: the name of the output folder.
         noun: "movie", "game", "artist", "book" or "item".
         text: How separated text is written.
@@ -77,9 +79,8 @@ def import_log(
         catalog = _items_from_file(read_table(items, items_text or text), item=items_item or item, title=title)
     else:
         catalog = _items_from_log(log, item=item, title=title)
-    item_ids, known = same_kind(id_column(log, item, "--item"), catalog["item_id"])
-    refuse_unknown(log, item_ids, known, "the log itself" if items is None else items.name)
-    columns = [id_column(log, user, "--user").alias("user_id"), item_ids.alias("item_id"), _times(log, time)]
+    log, item_ids, num_dropped = _known_items(log, catalog, item=item, drop=drop_unknown_items)
+    columns = [id_column(log, user, "--user").alias("user_id"), item_ids, _times(log, time)]
     if rating is not None:
         columns.append(number_column(log, rating, "--rating").alias("rating"))
     origin: dict[str, object] = {
@@ -87,6 +88,7 @@ def import_log(
         "items": None if items is None else items.name,
         "columns": {"user": user, "item": item, "time": time, "title": title, "rating": rating},
         "min_rating": min_rating,
+        "dropped_unknown_items": num_dropped,
         "timestamps": "file order" if time is None else "seconds",
     }
     return write_dataset(
@@ -173,6 +175,16 @@ def _rated(log: Table, rating: str | None, min_rating: float | None) -> Table:
     if len(kept.frame) == 0:
         raise DataError(f"{log.source}: no interaction is rated at least {min_rating}. Lower --min-rating.")
     return kept
+
+
+def _known_items(log: Table, catalog: pl.DataFrame, *, item: str, drop: bool) -> tuple[Table, pl.Series, int]:
+    """Interactions with items of the catalog, these items, and how many interactions were left out."""
+    item_ids, known = same_kind(id_column(log, item, "--item").alias("item_id"), catalog["item_id"])
+    if not drop:
+        refuse_unknown(log, item_ids, known, "the items", remedy="Add them there, or pass --drop-unknown-items.")
+        return log, item_ids, 0
+    is_known = item_ids.is_in(known.implode())
+    return log.filter(is_known), item_ids.filter(is_known), int((~is_known).sum())
 
 
 def _times(log: Table, time: str | None) -> pl.Series:
