@@ -9,7 +9,7 @@ from llara.data.candidates import (
     sample_candidates,
     write_candidates,
 )
-from llara.data.catalog import Catalog
+from llara.data.catalog import Catalog, item_order
 from llara.data.checking import Finding, check_dataset
 from llara.data.describing import Description, Distribution, describe_dataset, plot_description
 from llara.data.examples import Examples, SplitName, examples_at, last_examples, prefix_examples
@@ -61,6 +61,7 @@ __all__ = [
     "examples_at",
     "import_log",
     "import_rows",
+    "item_order",
     "last_examples",
     "load_dataset",
     "new_folder",

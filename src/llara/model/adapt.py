@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llara.data import Catalog
 from llara.errors import ConfigError
-from llara.model.backbone import resolve_precision
+from llara.model.precision import resolve_precision
 from llara.prompt import Template, build_prompt, render_prompt
 
 logger = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise ConfigError(f"adapt.steps must be >= 0, got {self.steps}")
+            raise ConfigError(f"backbone.adapt.steps must be >= 0, got {self.steps}")
         if not 0.0 <= self.practice_ratio <= 1.0:
-            raise ConfigError(f"adapt.practice_ratio must be in [0, 1], got {self.practice_ratio}")
+            raise ConfigError(f"backbone.adapt.practice_ratio must be in [0, 1], got {self.practice_ratio}")
 
 
 def catalog_lines(catalog: Catalog) -> list[str]:

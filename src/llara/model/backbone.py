@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from llara.errors import CheckpointError, ConfigError
+from llara.model.adapt import AdaptConfig
 
 logger = logging.getLogger(__name__)
 
@@ -73,20 +74,11 @@ class BackboneConfig:
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     nano: NanoConfig = field(default_factory=NanoConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
 
     def __post_init__(self) -> None:
         if self.quantization == "4bit" and self.tuning == "full":
             raise ConfigError("backbone.quantization 4bit cannot be tuned in full; set backbone.tuning to lora or frozen.")
-
-
-def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype of matrix products on a device."""
-    if precision == "float32":
-        return torch.float32
-    if precision == "bfloat16":
-        return torch.bfloat16
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(torch.cpu._is_avx512_bf16_supported())
-    return torch.bfloat16 if native and device.type in ("cuda", "cpu") else torch.float32
 
 
 def load_backbone(

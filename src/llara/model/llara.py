@@ -21,9 +21,9 @@ from llara.model.backbone import (
     head_logits,
     load_backbone,
     prepare_backbone,
-    resolve_precision,
 )
 from llara.model.nano import build_nano
+from llara.model.precision import resolve_precision
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
 from llara.model.scoring import FloatArray, score_candidates
@@ -282,16 +282,16 @@ def _start_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedMo
         model: PreTrainedModel
         tokenizer: PreTrainedTokenizerBase
         model, tokenizer = build_nano(texts, config.backbone.nano, seed=config.seed)
-        if config.adapt.steps > 0:
-            adapt_backbone(model, tokenizer, catalog, templates, config=config.adapt, seed=config.seed)
+        if config.backbone.adapt.steps > 0:
+            adapt_backbone(model, tokenizer, catalog, templates, config=config.backbone.adapt, seed=config.seed)
         return prepare_backbone(model, config.backbone), tokenizer
-    if config.adapt.steps == 0:
+    if config.backbone.adapt.steps == 0:
         precision = resolve_precision(config.backbone.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = torch.float32 if config.backbone.tuning == "full" else precision
         return load_backbone(config.backbone, dtype=dtype)
     plain = BackboneConfig(path=config.backbone.path, tuning="full")
     model, tokenizer = load_backbone(plain)
-    adapt_backbone(model, tokenizer, catalog, templates, config=config.adapt, seed=config.seed)
+    adapt_backbone(model, tokenizer, catalog, templates, config=config.backbone.adapt, seed=config.seed)
     return prepare_backbone(model, config.backbone), tokenizer
 
 

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
-from llara.model.backbone import causal_lm, resolve_precision
+from llara.model.backbone import causal_lm
+from llara.model.precision import resolve_precision
 from llara.model.settings import ScorerName
 from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llara.model.adapt import AdaptConfig
 from llara.model.backbone import BackboneConfig
 from llara.prompt import PromptConfig
 
@@ -13,9 +12,8 @@ ScorerName = Literal["answer", "listwise"]
 
 @dataclass(frozen=True, kw_only=True)
 class LlaraConfig:
-    """Backbone, its adaptation to the catalog, and the prompt; `seed` initializes what is new."""
+    """Backbone and prompt; `seed` initializes what is new."""
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     seed: int = 0

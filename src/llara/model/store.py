@@ -35,7 +35,7 @@ def save_llara(llara: "Llara", folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     settings = llara.config.backbone
-    own = settings.path == NANO or llara.config.adapt.steps > 0 or settings.tuning == "full"
+    own = settings.path == NANO or settings.adapt.steps > 0 or settings.tuning == "full"
     if own:
         _save_plain_backbone(llara, folder / BACKBONE_FOLDER)
     if settings.tuning == "lora":

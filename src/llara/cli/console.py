@@ -1,0 +1,64 @@
+"""What a person sees: tables and progress on the terminal, one JSON object on stdout when asked."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+err = Console(stderr=True)
+out = Console()
+
+
+def setup_logging(*, verbose: bool = False) -> None:
+    """Send our log lines to stderr; other libraries' below warnings stay silent."""
+    handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("llara").setLevel(logging.DEBUG if verbose else logging.INFO)
+    # Its notices about generation flags repeat per batch and help nobody who runs a recommender.
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def print_json(content: object) -> None:
+    """One JSON object on stdout, nothing else."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line for the person; on stderr, so that stdout stays for results."""
+    err.print(text, highlight=False)
+
+
+@contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar with count, elapsed time and time left; yields `advance(done, note)`."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=not err.is_terminal) as progress:
+        task = progress.add_task(description, total=total, note="")
+
+        def advance(done: int, note: str = "") -> None:
+            progress.update(task, advance=done, note=note)
+
+        yield advance

@@ -1,0 +1,225 @@
+"""A whole run: recommender, LLaRA, evaluation, into a run folder."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from llara.cli import console
+from llara.cli.judging import Evaluated, evaluate_run, save_evaluation
+from llara.cli.runs import RunFolder, fingerprint, open_run, write_config, write_histories, write_manifest
+from llara.config import RunConfig
+from llara.data import Dataset, Split, item_order, load_dataset, split_dataset
+from llara.evaluate import RankingTask, build_task, judge_llara
+from llara.model import Llara, ScorerName
+from llara.recommender import Recommender, build_recommender, fit_recommender, load_recommender, save_recommender
+from llara.train import StepRecord, Trainer, TrainReport
+
+logger = logging.getLogger(__name__)
+
+_START_FOLDER, _RECOMMENDER_FOLDER = "start", "recommender"
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A complete run folder and what it measured."""
+
+    folder: Path
+    evaluated: Evaluated
+    training: TrainReport
+    seconds: dict[str, float]
+
+
+def train_run(
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    recommender: Recommender | None = None,
+    show: bool = True,
+) -> FinishedRun:
+    """Train and evaluate as configured.
+
+    Args:
+        config: All settings.
+        resume: Continue the interrupted run of `config.output`.
+        force: Replace an existing run.
+        recommender: A fitted recommender of the same data to use instead of fitting one.
+        show: Show progress on stderr.
+
+    Raises:
+        LlaraError: For anything wrong with settings, data or folders; before work starts where that can be known.
+    """
+    dataset = load_dataset(config.data.folder, seed=config.data.seed)
+    split = split_dataset(dataset, config.data.split)
+    validation = build_task(
+        dataset, split, "validation", config.data.candidates, draws=config.evaluate.validation_draws
+    )
+    test = build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws)
+    run = open_run(config.output, resume=resume, force=force)
+    write_config(run.partial, config)
+    watch = Stopwatch()
+    llara = _start_model(config, dataset, split, run, recommender=recommender, resume=resume, watch=watch)
+    with watch.measure("training"):
+        training = _train(config, llara, split, validation, run, dataset=dataset, resume=resume, show=show)
+    with watch.measure("evaluation"):
+        evaluated = evaluate_run(llara, split, test, config=config, show=show)
+    llara.save_pretrained(run.partial)
+    save_evaluation(run.partial, evaluated, config=config, dataset=dataset, split=split)
+    write_histories(run.partial, dataset)
+    write_manifest(run.partial, config, dataset, watch.seconds)
+    _remove(run.partial / _START_FOLDER)
+    run.finish()
+    return FinishedRun(run.final, evaluated, training, watch.seconds)
+
+
+def _remove(folder: Path) -> None:
+    import shutil  # noqa: PLC0415
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_model(
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    run: RunFolder,
+    *,
+    recommender: Recommender | None,
+    resume: bool,
+    watch: Stopwatch,
+) -> Llara:
+    """The model before its first step; written to the run folder so that a resumed run starts from the same."""
+    start = run.partial / _START_FOLDER
+    if resume and (start / "llara.json").is_file():
+        llara = Llara.from_pretrained(start)
+    else:
+        fitted = recommender or _fit(config, dataset, split, run, watch)
+        with watch.measure("backbone"):
+            llara = Llara.from_backbone(config.backbone, fitted, dataset.catalog, config=config.llara)
+        llara.uses_behavior = uses_behavior(config)
+        llara.default_scorer = trained_scorer(config)
+        llara.save_pretrained(start)
+    return llara
+
+
+def uses_behavior(config: RunConfig) -> bool:
+    """Whether the model is asked with hybrid prompts: unless it was trained on text-only ones."""
+    return config.train.curriculum.kind != "text-only"
+
+
+def trained_scorer(config: RunConfig) -> ScorerName:
+    """The scorer to use: as asked, else the listwise head if it was trained."""
+    if config.evaluate.scorer != "auto":
+        return config.evaluate.scorer
+    return "listwise" if config.train.objective.uses_listwise else "answer"
+
+
+def _fit(config: RunConfig, dataset: Dataset, split: Split, run: RunFolder, watch: Stopwatch) -> Recommender:
+    folder = run.partial / _RECOMMENDER_FOLDER
+    if (folder / "recommender.json").is_file():
+        return load_recommender(folder)
+    catalog = dataset.catalog
+    recommender = build_recommender(
+        config.recommender,
+        num_items=catalog.num_items,
+        row_of_item_index=item_order(catalog.num_items, seed=config.data.seed),
+        item_ids=catalog.item_ids,
+    )
+    with watch.measure("recommender"):
+        report = fit_recommender(
+            recommender, split.train_sequences, validation=split.validation, config=config.recommender.fit
+        )
+    logger.info(
+        "%s: best validation NDCG@10 (full ranking) %.4f after epoch %d, %.0f s",
+        recommender.name, report.best_validation, report.best_epoch, report.seconds,
+    )  # fmt: skip
+    save_recommender(recommender, folder)
+    return recommender
+
+
+def _train(
+    config: RunConfig,
+    llara: Llara,
+    split: Split,
+    validation: RankingTask,
+    run: RunFolder,
+    *,
+    dataset: Dataset,
+    resume: bool,
+    show: bool,
+) -> TrainReport:
+    scorer = llara.default_scorer
+
+    def validate(model: Llara) -> float:
+        judged = judge_llara(
+            "validation", model, validation, scorer=scorer, batch_size=config.evaluate.batch_size
+        )
+        return judged.result.hr(1)
+
+    resume = resume and (run.partial / "checkpoints").is_dir()
+    trainer = Trainer(
+        llara,
+        split.train,
+        config=config.train,
+        validate=validate,
+        folder=run.partial,
+        fingerprint=fingerprint(config, dataset),
+    )
+    label = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
+    with _training_bar(f"training {label}", trainer.total_steps, show=show) as on_step:
+        trainer.on_step = on_step
+        report = trainer.train(resume=resume)
+    logger.info(
+        "%s: best validation HR@1 %.4f after step %d of %d, %.0f s",
+        label, report.best_validation, report.best_step, trainer.total_steps, report.seconds,
+    )  # fmt: skip
+    return report
+
+
+@contextmanager
+def _training_bar(label: str, total: int, *, show: bool) -> Iterator[Callable[[StepRecord], None] | None]:
+    if not show:
+        yield None
+        return
+    with console.progress_bar(label, total) as advance:
+        done = 0
+        best = ""
+
+        def on_step(record: StepRecord) -> None:
+            nonlocal done, best
+            if record.validation_hit_ratio is not None:
+                best = f" val HR@1 {record.validation_hit_ratio:.3f}"
+            note = (
+                f"loss {record.loss:.3f} p(hybrid) {record.hybrid_planned:.2f} "
+                f"{record.examples_per_second:.0f} ex/s{best}"
+            )
+            advance(record.step + 1 - done, note)
+            done = record.step + 1
+
+        yield on_step
+
+
+def device_name() -> str:
+    """What the run computed on."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

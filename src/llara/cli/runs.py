@@ -1,0 +1,156 @@
+"""Run folders: filled under a temporary name, renamed when complete, never overwritten without being told."""
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from llara.config import RunConfig, config_to_dict, dump_config, load_config
+from llara.data import Dataset
+from llara.errors import CheckpointError, ConfigError, DataError
+
+CONFIG_FILE, MANIFEST_FILE, HISTORIES_FILE, EVALUATION_FILE = (
+    "config.yaml",
+    "manifest.json",
+    "histories.parquet",
+    "evaluation.json",
+)
+_LIBRARIES = ("llara", "torch", "transformers", "peft", "accelerate", "polars", "numpy")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is being written (`partial`) and where it will be (`final`)."""
+
+    final: Path
+    partial: Path
+
+    def finish(self) -> None:
+        """Put the complete run in its place; an old one steps aside first and is removed last."""
+        old = self.final.with_name(self.final.name + ".old")
+        if self.final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            self.final.rename(old)
+        self.partial.rename(self.final)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def open_run(output: str, *, resume: bool, force: bool) -> RunFolder:
+    """Claim a run folder before any work starts.
+
+    Raises:
+        ConfigError: If the run exists (and no `force`), or an interrupted one is there (and neither flag).
+        CheckpointError: If there is nothing to resume.
+    """
+    final = Path(output)
+    run = RunFolder(final, final.with_name(final.name + ".partial"))
+    if resume:
+        if not run.partial.is_dir():
+            done = " It is finished already." if final.exists() else ""
+            raise CheckpointError(f"no interrupted run at {run.partial}.{done} Start without --resume.")
+        return run
+    if final.exists() and not force:
+        raise ConfigError(f"{final} exists already. Choose another output with --set output=..., or pass --force.")
+    if final.exists() and not (final / CONFIG_FILE).is_file():
+        raise ConfigError(f"{final} is no run folder (no {CONFIG_FILE}); --force will not replace it. Choose another.")
+    if run.partial.exists() and not force:
+        raise ConfigError(
+            f"an interrupted run is at {run.partial}. Continue it with --resume, or start over with --force."
+        )
+    shutil.rmtree(run.partial, ignore_errors=True)
+    try:
+        run.partial.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"cannot create {run.partial}: {error.strerror}. Choose a folder that you may write to.") from error
+    return run
+
+
+def fingerprint(config: RunConfig, dataset: Dataset) -> str:
+    """Identifies what shapes the training: settings without output and evaluation, and the data's hashes."""
+    settings = config_to_dict(replace(config, output=""))
+    settings.pop("evaluate")
+    content = [settings, dataset.info.interactions_sha256, dataset.info.items_sha256, dataset.info.rows_sha256]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def write_manifest(folder: Path, config: RunConfig, dataset: Dataset, timings: dict[str, float]) -> None:
+    """What a reader needs to trust or repeat the run."""
+    content = {
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "commit": _commit(),
+        "seed": config.seed,
+        "data": asdict(dataset.info),
+        "item_permutation_seed": config.data.seed,
+        "fingerprint": fingerprint(config, dataset),
+        "seconds": timings,
+    }
+    (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+
+
+def _commit() -> str | None:
+    """Commit of the source tree that runs, if it runs from one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def write_config(folder: Path, config: RunConfig) -> None:
+    """The complete settings, defaults included."""
+    (folder / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Settings of a finished run.
+
+    Raises:
+        CheckpointError: If `folder` is no run folder.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        hint = f" An interrupted run is at {folder}.partial." if Path(f"{folder}.partial").is_dir() else ""
+        raise CheckpointError(f"{folder} is no run folder: it has no {CONFIG_FILE}.{hint} Give one made by `llara train`.")
+    return load_config(folder / CONFIG_FILE)
+
+
+def write_histories(folder: Path, dataset: Dataset) -> None:
+    """Every user's items by the source's ids, so that the run can recommend for known users anywhere."""
+    log = dataset.log
+    ids = dataset.catalog.item_ids
+    histories = [[ids[item] for item in items] for items in log.sequences]
+    frame = pl.DataFrame({"user_id": list(log.user_ids), "item_ids": histories})
+    frame.write_parquet(folder / HISTORIES_FILE)
+
+
+def read_history(folder: Path, user_id: str) -> list[int | str]:
+    """All items of a known user, oldest first.
+
+    Raises:
+        DataError: If the user is unknown.
+    """
+    frame = pl.read_parquet(folder / HISTORIES_FILE)
+    found = frame.filter(pl.col("user_id").cast(pl.String) == user_id)
+    if found.is_empty():
+        few = ", ".join(str(user) for user in frame["user_id"].head(3))
+        raise DataError(f"unknown user '{user_id}'; known are {frame.height} users such as {few}. Or pass --history.")
+    items: list[int | str] = found["item_ids"][0].to_list()
+    return items
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Content of manifest.json."""
+    content: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,198 @@
+"""The evaluation task: frozen candidate draws of one part of a split, and how models are judged on them."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from llara.data import CandidateConfig, CandidateSet, Dataset, Examples, IntArray, Split, draw_candidates
+from llara.errors import ConfigError
+from llara.evaluate.metrics import FloatArray
+from llara.evaluate.model_result import ModelResult
+from llara.evaluate.predictions import Predictions, predictions_from_choices, predictions_from_scores
+from llara.model import Llara, ScorerName, chosen_columns, generate_answers, score_candidates
+from llara.recommender import Recommender
+
+Part = Literal["validation", "test"]
+Progress = Callable[[int], None]
+_PART_STREAM = {"test": 0, "validation": 1_000_003}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What an evaluation computes."""
+
+    scorer: Literal["auto", "answer", "listwise"] = "auto"
+    """How LLaRA scores candidates; auto: by what it was trained for."""
+    validation_draws: int = 3
+    """Candidate draws over which each validation during training is averaged, >= 1."""
+    generation_draws: int = 1
+    """Candidate draws answered by free generation (the paper's way, with ValidRatio); 0: none."""
+    batch_size: int = 16
+    """Prompts per forward pass."""
+    examples: int = 10
+    """Example prompts in the report."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("validation_draws", 1), ("generation_draws", 0), ("batch_size", 1), ("examples", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"evaluate.{name} must be >= {least}, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RankingTask:
+    """Rows and their frozen candidates: the same for every model.
+
+    Attributes:
+        part: Which part of the split.
+        examples: Its rows, [N].
+        draws: Candidate sets, one per draw; each [N, C].
+        user_ids: The source's id of each row's user, [N].
+        item_ids: The source's id by item index; entry 0 is padding.
+    """
+
+    part: Part
+    examples: Examples
+    draws: tuple[CandidateSet, ...]
+    user_ids: Sequence[int | str]
+    item_ids: Sequence[int | str]
+
+    def first_draws(self, count: int) -> "RankingTask":
+        """The same task with fewer draws."""
+        return RankingTask(self.part, self.examples, self.draws[:count], self.user_ids, self.item_ids)
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """sha256 of each draw's candidates."""
+        return tuple(draw.sha256 for draw in self.draws)
+
+    @property
+    def target_columns(self) -> IntArray:
+        """[draws, N]."""
+        return np.array([draw.target_column for draw in self.draws])
+
+    @property
+    def candidate_items(self) -> IntArray:
+        """[draws, N, C]."""
+        return np.array([draw.items for draw in self.draws])
+
+
+def build_task(dataset: Dataset, split: Split, part: Part, config: CandidateConfig, *, draws: int) -> RankingTask:
+    """Draw the candidates of a part: a function of data, seed and draw only."""
+    examples = split.test if part == "test" else split.validation
+    shifted = CandidateConfig(
+        num_negatives=config.num_negatives,
+        sampling=config.sampling,
+        exclude=config.exclude,
+        draws=config.draws,
+        seed=config.seed + _PART_STREAM[part],
+    )
+    sets = tuple(
+        draw_candidates(
+            examples,
+            shifted,
+            num_items=dataset.catalog.num_items,
+            train_sequences=split.train_sequences,
+            all_sequences=dataset.log.sequences,
+            draw=draw,
+        )
+        for draw in range(draws)
+    )
+    users = [dataset.log.user_ids[index] for index in examples.user_index]
+    return RankingTask(part, examples, sets, users, dataset.catalog.item_ids)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One model's result, and what it predicted row by row."""
+
+    result: ModelResult
+    predictions: Predictions
+
+
+def judge_recommender(name: str, recommender: Recommender, task: RankingTask) -> Judged:
+    """Rank every draw's candidates with a conventional recommender."""
+    started = time.perf_counter()
+    history = torch.from_numpy(task.examples.history)
+    with torch.inference_mode():
+        scores = [recommender.score(history, torch.from_numpy(draw.items)).double().numpy() for draw in task.draws]
+    return _judged(name, np.array(scores), task, time.perf_counter() - started)
+
+
+def judge_llara(
+    name: str,
+    llara: Llara,
+    task: RankingTask,
+    *,
+    scorer: ScorerName,
+    batch_size: int,
+    on_progress: Progress | None = None,
+) -> Judged:
+    """Rank every draw's candidates with LLaRA, by answer likelihood or by the listwise head."""
+    started = time.perf_counter()
+    histories = task.examples.histories()
+    scores = [
+        score_candidates(
+            llara,
+            histories,
+            draw.items.tolist(),
+            scorer=scorer,
+            hybrid=llara.uses_behavior,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
+        for draw in task.draws
+    ]
+    return _judged(name, np.array(scores), task, time.perf_counter() - started)
+
+
+def judge_generation(
+    name: str, llara: Llara, task: RankingTask, *, batch_size: int, on_progress: Progress | None = None
+) -> Judged:
+    """Let LLaRA write its answers; each counts by the one candidate that it names."""
+    started = time.perf_counter()
+    histories = task.examples.histories()
+    texts: list[list[str]] = []
+    chosen = np.zeros((len(task.draws), len(histories)), dtype=np.int64)
+    for number, draw in enumerate(task.draws):
+        items = draw.items.tolist()
+        answers = generate_answers(
+            llara, histories, items, hybrid=llara.uses_behavior, batch_size=batch_size, on_progress=on_progress
+        )
+        columns = chosen_columns(llara, answers, items)
+        chosen[number] = [0 if column is None else items[row][column] for row, column in enumerate(columns)]
+        texts.append(answers)
+    result = ModelResult.from_choices(
+        name,
+        chosen,
+        target=task.examples.target,
+        num_candidates=task.candidate_items.shape[2],
+        candidate_hashes=task.hashes,
+        seconds=time.perf_counter() - started,
+    )
+    predictions = predictions_from_choices(
+        chosen,
+        answers=texts,
+        candidates=task.candidate_items,
+        target_column=task.target_columns,
+        user_ids=np.array(task.user_ids),
+        item_ids=np.array(task.item_ids),
+    )
+    return Judged(result, predictions)
+
+
+def _judged(name: str, scores: FloatArray, task: RankingTask, seconds: float) -> Judged:
+    result = ModelResult.from_scores(
+        name, scores, target_column=task.target_columns, candidate_hashes=task.hashes, seconds=seconds
+    )
+    predictions = predictions_from_scores(
+        scores,
+        candidates=task.candidate_items,
+        target_column=task.target_columns,
+        user_ids=np.array(task.user_ids),
+        item_ids=np.array(task.item_ids),
+    )
+    return Judged(result, predictions)
