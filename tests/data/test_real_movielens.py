@@ -130,7 +130,7 @@ def test_the_raw_ratings_give_the_papers_users_per_split(
 def test_a_stable_order_of_ties_changes_most_rows(
     from_raw_ratings: Dataset, from_release_order: Dataset, paper_split: Split
 ) -> None:
-    """The release sorted unstably: 162 of 189 evaluation rows and 90.9 % of the training rows differ from a stable one."""
+    """The release sorted unstably: 162 of 189 evaluation rows and 90.9 % of the training rows are others."""
     stable = split_dataset(from_raw_ratings, SplitConfig(min_history=0))
     changed = {}
     for part in ("train", "validation", "test"):

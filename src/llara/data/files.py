@@ -1,5 +1,6 @@
 """Writing that cannot lose anything: what was there survives until what replaces it is complete."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -12,6 +13,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from llara.errors import ConfigError, DataError
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -26,12 +29,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             An interrupt or an error of `write` itself passes through, and leaves the earlier file untouched as well.
     """
     partial = _partial_name(path)
+    _make_folder(path.parent, path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
         _flush_to_disk(partial)
         partial.replace(path)
     except OSError as error:
+        if not _is_about_writing(error, partial, path):
+            raise
         raise _cannot_write(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -55,11 +60,13 @@ def new_folder(path: Path, *, force: bool, marker: str | None = None) -> Iterato
     """
     _refuse_taken(path, force=force, marker=marker)
     partial = _partial_name(path)
+    _make_folder(partial, path)
     try:
-        partial.mkdir(parents=True)
         yield partial
         _swap_in(partial, path)
     except OSError as error:
+        if not _is_about_writing(error, partial, path):
+            raise
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -81,7 +88,7 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     try:
         frame.write_parquet(path)
     except PolarsError as error:
-        raise OSError(str(error)) from error
+        raise OSError(errno.EIO, str(error)) from error
 
 
 def _refuse_taken(path: Path, *, force: bool, marker: str | None) -> None:
@@ -114,6 +121,19 @@ def _swap_in(partial: Path, path: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             old.rename(path)
+
+
+def _make_folder(folder: Path, path: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _is_about_writing(error: OSError, partial: Path, path: Path) -> bool:
+    """Whether the disk or the place refuses; an OSError about something else, such as a missing input, is not ours."""
+    named = str(error.filename or "")
+    return error.errno in _DISK_ERRORS or named == str(path) or named.startswith(str(partial))
 
 
 def _partial_name(path: Path) -> Path:

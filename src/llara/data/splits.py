@@ -81,9 +81,9 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
             )
         return split_rows(dataset.rows, dataset.log, config)
     if config.method == "time":
-        if dataset.info.origin.get("timestamps") == "positions":
+        if dataset.info.origin.get("timestamps") in ("positions", "file order"):
             raise ConfigError(
-                f"split.method 'time' needs real times, and data set {dataset.info.name!r} has positions only. "
+                f"split.method 'time' needs real times, and data set {dataset.info.name!r} has an order only. "
                 "Choose 'users' or 'leave-one-out', or import with a time column."
             )
         return split_by_time(dataset.log, config)
