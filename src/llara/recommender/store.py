@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -85,7 +86,7 @@ def _empty_recommender(manifest: Mapping[str, object], path: Path) -> Recommende
             f"{path}: unknown recommender {name!r}, known are {', '.join(RECOMMENDERS)}. Update llara."
         )
     for key, value in (("num_items", num_items), ("width", width)):
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CheckpointError(f"{path}: {key} must be an integer >= 1, found {value!r}. {_REMEDY}")
     if not isinstance(settings, dict):
         raise CheckpointError(f"{path}: settings must be an object, found {settings!r}. {_REMEDY}")
@@ -115,3 +116,5 @@ def _refuse_misfit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]
                 f"{path}: {name} has shape {found}, {MANIFEST_FILE} beside it asks for {wanted}. "
                 f"The two files are of different recommenders. {_REMEDY}"
             )
+        if not torch.isfinite(weights[name]).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity, so nothing could be ranked. {_REMEDY}")
