@@ -184,7 +184,7 @@ def report_content(
             f"Free generation on {result.draws} draw(s): {result.hits} of {result.total} answers right "
             f"(HR@1 {result.hr(1):.3f}), ValidRatio {result.valid_ratio:.3f}."
         )
-    if dataset.info.origin.get("simulated"):
+    if "simulated" in str(dataset.info.origin.get("interactions", "")):
         notes.append("The readers of this data set are simulated: its numbers say nothing about real readers.")
     return ReportContent(
         title=f"LLaRA on {dataset.info.name}",

@@ -30,6 +30,8 @@ class AdaptConfig:
     """Tokens per block."""
     learning_rate: float = 1e-3
     """Peak; warm-up over a tenth of the steps, then linear to 0."""
+    columns: tuple[str, ...] = ()
+    """Metadata columns that are taught beside the titles; empty: all of them."""
     practice_ratio: float = 0.5
     """Share of documents, in [0, 1], that show the task's wording with random items and a random listed item as the
     answer: they teach the form (repeat one title of the list), nothing about taste."""
@@ -41,11 +43,23 @@ class AdaptConfig:
             raise ConfigError(f"backbone.adapt.practice_ratio must be in [0, 1], got {self.practice_ratio}")
 
 
-def catalog_lines(catalog: Catalog) -> list[str]:
-    """One text per item: its title, then each metadata column that has a value."""
+def catalog_lines(catalog: Catalog, columns: Sequence[str] = ()) -> list[str]:
+    """One text per item: its title, then each metadata column that has a value.
+
+    Args:
+        catalog: The items.
+        columns: Which metadata columns; empty: all.
+
+    Raises:
+        ConfigError: If the catalog lacks a column.
+    """
     lines = []
-    names = catalog.metadata.columns
-    for title, values in zip(catalog.titles[1:], catalog.metadata.iter_rows(), strict=True):
+    names = list(columns) or catalog.metadata.columns
+    unknown = [name for name in names if name not in catalog.metadata.columns]
+    if unknown:
+        known = ", ".join(catalog.metadata.columns) or "none"
+        raise ConfigError(f"backbone.adapt.columns: the catalog has no column '{unknown[0]}'; it has: {known}.")
+    for title, values in zip(catalog.titles[1:], catalog.metadata.select(names).iter_rows(), strict=True):
         facts = [f"{name.replace('_', ' ')}: {value}" for name, value in zip(names, values, strict=True) if value not in (None, "")]
         lines.append("\n".join([f" {title}", *facts]))
     return lines
@@ -106,7 +120,7 @@ def adapt_backbone(
         Loss in nats per token of each step.
     """
     rng = np.random.default_rng([seed, 0xADA])
-    lines = catalog_lines(catalog)
+    lines = catalog_lines(catalog, config.columns)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     warmup = max(1, config.steps // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -278,7 +278,7 @@ def _start_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedMo
     """Load or build the backbone, adapt it to the catalog if asked, then attach the adapter."""
     templates = config.prompt.build_templates(catalog.noun)
     if config.backbone.path == NANO:
-        texts = [*catalog_lines(catalog), *(template.text for template in templates)]
+        texts = [*catalog_lines(catalog, config.backbone.adapt.columns), *(template.text for template in templates)]
         model: PreTrainedModel
         tokenizer: PreTrainedTokenizerBase
         model, tokenizer = build_nano(texts, config.backbone.nano, seed=config.seed)
