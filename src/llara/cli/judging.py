@@ -90,7 +90,9 @@ def evaluate_run(
         name = model_name(llara, scorer)
         with console.progress_bar(f"ranking with {name}", len(task.draws) * len(task.examples)) as advance:
             judged.append(
-                judge_llara(name, llara, task, scorer=scorer, batch_size=batch_size, on_progress=advance if show else None)
+                judge_llara(
+                    name, llara, task, scorer=scorer, batch_size=batch_size, on_progress=advance if show else None
+                )
             )
     report = compare_results([entry.result for entry in judged], baseline=llara.recommender.name)
     generation = None
@@ -145,8 +147,19 @@ def example_prompts(
     return tuple(shown)
 
 
-def save_evaluation(folder: Path, evaluated: Evaluated, *, config: RunConfig, dataset: Dataset, split: Split) -> None:
-    """Write evaluation.json, predictions, candidates, figures and report.html into a folder."""
+def save_evaluation(
+    folder: Path,
+    evaluated: Evaluated,
+    *,
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    metrics_folder: Path | None = None,
+) -> None:
+    """Write evaluation.json, predictions, candidates, figures and report.html into a folder.
+
+    `metrics_folder` is where the training's metrics are, if not in `folder`.
+    """
     evaluated.report.save(folder / EVALUATION_FILE)
     if evaluated.generation is not None:
         evaluated.generation.save(folder / "generation.json")
@@ -160,7 +173,7 @@ def save_evaluation(folder: Path, evaluated: Evaluated, *, config: RunConfig, da
     for name, entry in evaluated.judged.items():
         (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
         write_predictions(folder / PREDICTIONS_FOLDER / f"{file_name(name)}.parquet", entry.predictions)
-    content = report_content(folder, evaluated, config=config, dataset=dataset, split=split)
+    content = report_content(metrics_folder or folder, evaluated, config=config, dataset=dataset, split=split)
     write_report(folder / "report.html", content)
     save_figures(folder / "figures", content)
 

@@ -172,9 +172,7 @@ def _train(
     scorer = llara.default_scorer
 
     def validate(model: Llara) -> float:
-        judged = judge_llara(
-            "validation", model, validation, scorer=scorer, batch_size=config.evaluate.batch_size
-        )
+        judged = judge_llara("validation", model, validation, scorer=scorer, batch_size=config.evaluate.batch_size)
         return judged.result.hr(1)
 
     resume = resume and (run.partial / "checkpoints").is_dir()

@@ -69,7 +69,9 @@ def open_run(output: str, *, resume: bool, force: bool) -> RunFolder:
     try:
         run.partial.mkdir(parents=True)
     except OSError as error:
-        raise ConfigError(f"cannot create {run.partial}: {error.strerror}. Choose a folder that you may write to.") from error
+        raise ConfigError(
+            f"cannot create {run.partial}: {error.strerror}. Choose a folder that you may write to."
+        ) from error
     return run
 
 
@@ -77,8 +79,13 @@ def fingerprint(config: RunConfig, dataset: Dataset) -> str:
     """Identifies what shapes the training: settings without output and evaluation, and the data's hashes."""
     settings = config_to_dict(replace(config, output=""))
     settings.pop("evaluate")
-    content = [settings, dataset.info.interactions_sha256, dataset.info.items_sha256, dataset.info.rows_sha256]
+    content = [settings, *fingerprint_data(dataset)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_data(dataset: Dataset) -> list[str | None]:
+    """Hashes of the dataset folder's files."""
+    return [dataset.info.interactions_sha256, dataset.info.items_sha256, dataset.info.rows_sha256]
 
 
 def write_manifest(folder: Path, config: RunConfig, dataset: Dataset, timings: dict[str, float]) -> None:
@@ -102,7 +109,12 @@ def _commit() -> str | None:
     """Commit of the source tree that runs, if it runs from one."""
     try:
         done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=5
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -122,7 +134,9 @@ def read_config(folder: Path) -> RunConfig:
     """
     if not (folder / CONFIG_FILE).is_file():
         hint = f" An interrupted run is at {folder}.partial." if Path(f"{folder}.partial").is_dir() else ""
-        raise CheckpointError(f"{folder} is no run folder: it has no {CONFIG_FILE}.{hint} Give one made by `llara train`.")
+        raise CheckpointError(
+            f"{folder} is no run folder: it has no {CONFIG_FILE}.{hint} Give one made by `llara train`."
+        )
     return load_config(folder / CONFIG_FILE)
 
 

@@ -36,7 +36,9 @@ class CurriculumConfig:
         if not 0.0 < self.ramp_fraction <= 1.0:
             raise ConfigError(f"train.curriculum.ramp_fraction must be in (0, 1], got {self.ramp_fraction}")
         if not 0.0 <= self.first_stage_fraction <= 1.0:
-            raise ConfigError(f"train.curriculum.first_stage_fraction must be in [0, 1], got {self.first_stage_fraction}")
+            raise ConfigError(
+                f"train.curriculum.first_stage_fraction must be in [0, 1], got {self.first_stage_fraction}"
+            )
 
 
 def hybrid_probability(step: int, *, total_steps: int, steps_per_epoch: int, config: CurriculumConfig) -> float:

@@ -217,9 +217,7 @@ class Trainer:
         templates = [int(np.random.default_rng([self.config.seed, step, int(row)]).integers(1 << 30)) for row in rows]
         prompts = [
             self.llara.encode_prompt(history, items, template=template)
-            for history, items, template in zip(
-                examples.histories(), candidates.items.tolist(), templates, strict=True
-            )
+            for history, items, template in zip(examples.histories(), candidates.items.tolist(), templates, strict=True)
         ]
         objective = self.config.objective
         answers = [self.llara.encoder.answer_tokens(int(target)) for target in examples.target]
@@ -234,9 +232,7 @@ class Trainer:
             output = model(batch, answer=objective.uses_answer, listwise=objective.uses_listwise)
         return example_losses(output, batch, column, config=objective)
 
-    def _after_step(
-        self, optimizer: torch.optim.Optimizer, counters: Counters
-    ) -> tuple[Counters, float | None]:
+    def _after_step(self, optimizer: torch.optim.Optimizer, counters: Counters) -> tuple[Counters, float | None]:
         """Validate and save where due."""
         step = counters.step + 1
         if step not in self.validate_after:

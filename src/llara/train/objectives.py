@@ -27,7 +27,9 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         if self.answer_weight <= 0 or self.listwise_weight <= 0:
-            raise ConfigError("train.objective: answer_weight and listwise_weight must be > 0; drop a loss by its name.")
+            raise ConfigError(
+                "train.objective: answer_weight and listwise_weight must be > 0; drop a loss by its name."
+            )
 
     @property
     def uses_answer(self) -> bool:

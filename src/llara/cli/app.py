@@ -1,0 +1,159 @@
+"""Entry point and top-level commands. Heavy imports happen inside commands, so that `--help` is quick."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from llara.cli.data import data_app
+from llara.cli.options import Force, Json, Set
+from llara.errors import LlaraError
+
+app = typer.Typer(
+    name="llara",
+    help="LLM-based sequential recommendation on text plus behavior: train, evaluate and use LLaRA.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(data_app)
+
+
+def main() -> None:
+    """Run the command line; errors that the user can mend end with exit code 2 and one readable message."""
+    try:
+        app()
+    except LlaraError as error:
+        _report_error(error)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing that was finished is lost.\n")
+        raise SystemExit(130) from None
+
+
+def _report_error(error: LlaraError) -> None:
+    from llara.cli import console
+
+    if "--json" in sys.argv:
+        console.print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+    console.err.print(f"[bold red]{type(error).__name__}:[/] ", end="")
+    console.err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def quickstart(
+    output: Annotated[Path, typer.Option(help="Folder for the sample data and the runs.")] = Path("runs/quickstart"),
+    seed: Annotated[int, typer.Option(help="Seed of everything: readers, models, candidates.")] = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Run the whole path on the bundled sample: minutes on two CPU cores, offline.
+
+    Example: llara quickstart
+    """
+    from llara.cli import console
+    from llara.cli.quickstart import run_quickstart
+
+    console.setup_logging()
+    outcome = run_quickstart(output, seed=seed, force=force)
+    if json:
+        console.print_json(outcome)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML file; see configs/ for commented ones.")],
+    overrides: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run of the same output.")] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train the recommender, then LLaRA, then evaluate, into a run folder.
+
+    Example: llara train configs/movielens-100k.yaml --set train.epochs=2
+    """
+    from llara.cli import console
+    from llara.cli.pipeline import train_run
+    from llara.cli.showing import show_evaluation
+    from llara.config import load_config
+
+    console.setup_logging()
+    finished = train_run(load_config(config, overrides or []), resume=resume, force=force)
+    if json:
+        console.print_json(_train_summary(finished))
+        return
+    show_evaluation(finished.evaluated)
+    console.say(f"\nrun folder  {finished.folder}\nreport      {finished.folder / 'report.html'}")
+
+
+def _train_summary(finished: Any) -> dict[str, Any]:
+    generation = finished.evaluated.generation
+    return {
+        "run": str(finished.folder),
+        "evaluation": finished.evaluated.report.summary(),
+        "generation": generation.summary() if generation is not None else None,
+        "best_step": finished.training.best_step,
+        "best_validation_hit_ratio": finished.training.best_validation,
+        "seconds": finished.seconds,
+    }
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
+    part: Annotated[str, typer.Option("--task", help="Rows to rank: test or validation.")] = "test",
+    scorer: Annotated[str, typer.Option(help="auto, answer, listwise, or all that were trained.")] = "all",
+    draws: Annotated[int | None, typer.Option(help="Candidate draws; as in training unless given.")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another run to show beside, judged on the same candidates; repeatable.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset folder, if it has moved since training.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where results go; default RUN/evaluations/TASK.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Rank candidates with a trained run: metrics with intervals, predictions, report.
+
+    Example: llara evaluate runs/movielens-100k --against runs/movielens-100k-text-only
+    """
+    from llara.cli import console
+    from llara.cli.evaluating import reevaluate
+    from llara.cli.showing import show_evaluation
+
+    console.setup_logging()
+    folder, evaluated = reevaluate(
+        run, part=part, scorer=scorer, draws=draws, against=against or [], data=data, output=output, force=force
+    )
+    if json:
+        generation = evaluated.generation
+        summary = {"evaluation": evaluated.report.summary(), "output": str(folder)}
+        console.print_json(summary | {"generation": generation.summary() if generation is not None else None})
+        return
+    show_evaluation(evaluated)
+    console.say(f"\nreport  {folder / 'report.html'}")
+
+
+@app.command()
+def recommend(
+    run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
+    user: Annotated[str | None, typer.Option(help="A user of the training data.")] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids, oldest first, separated by commas.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Length of the list.", min=1)] = 10,
+    retrieve: Annotated[int, typer.Option(help="Items that the recommender retrieves for LLaRA to rank.", min=1)] = 50,
+    json: Json = False,
+) -> None:
+    """Recommend the next items for a known user or an unseen history.
+
+    Example: llara recommend runs/movielens-100k --history "50,181,100" -k 10
+    """
+    from llara.cli import console
+    from llara.cli.recommending import recommend_from_run
+    from llara.cli.showing import show_recommendations
+
+    console.setup_logging()
+    ranking = recommend_from_run(run, user=user, history=history, k=k, num_retrieved=retrieve)
+    if json:
+        console.print_json(ranking.as_json())
+        return
+    show_recommendations(ranking)

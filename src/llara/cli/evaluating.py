@@ -1,0 +1,111 @@
+"""`llara evaluate`: judge a finished run again, alone or beside other runs, on the same candidates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llara.cli.judging import Evaluated, evaluate_run, model_name, save_evaluation
+from llara.cli.pipeline import trained_scorer
+from llara.cli.runs import fingerprint_data, read_config, read_manifest
+from llara.config import RunConfig
+from llara.data import Dataset, Split, load_dataset, new_folder, split_dataset
+from llara.errors import ConfigError, DataError
+from llara.evaluate import Judged, RankingTask, build_task, judge_llara
+from llara.evaluate.task import Part
+from llara.model import Llara, ScorerName
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A finished run with its data."""
+
+    llara: Llara
+    config: RunConfig
+    dataset: Dataset
+    split: Split
+
+
+def open_finished(run: Path, data: Path | None) -> OpenedRun:
+    """Load a run and the data it was trained on.
+
+    Raises:
+        CheckpointError: If the run is incomplete.
+        DataError: If the data is not what the run was trained on.
+    """
+    config = read_config(run)
+    folder = str(data) if data is not None else config.data.folder
+    dataset = load_dataset(folder, seed=config.data.seed)
+    trained_on = read_manifest(run)["data"]
+    if fingerprint_data(dataset) != [
+        trained_on[name] for name in ("interactions_sha256", "items_sha256", "rows_sha256")
+    ]:
+        raise DataError(
+            f"{folder} is not the data that {run} was trained on (its sha256 differ from manifest.json). "
+            "Give the right dataset folder with --data."
+        )
+    return OpenedRun(Llara.from_pretrained(run), config, dataset, split_dataset(dataset, config.data.split))
+
+
+def reevaluate(
+    run: Path,
+    *,
+    part: str,
+    scorer: str,
+    draws: int | None,
+    against: Sequence[Path],
+    data: Path | None,
+    output: Path | None,
+    force: bool,
+) -> tuple[Path, Evaluated]:
+    """Evaluate a run into a folder of its own; the run itself is not changed.
+
+    Raises:
+        ConfigError: If an option is unknown or the output exists.
+        DataError: If runs were not trained on the same data.
+    """
+    if part not in ("test", "validation"):
+        raise ConfigError(f"--task must be test or validation, got '{part}'.")
+    if draws is not None and draws < 1:
+        raise ConfigError(f"--draws must be at least 1, got {draws}.")
+    opened = open_finished(run, data)
+    task = _task(opened, part, draws)
+    scorers = _scorers(opened, scorer)
+    folder = output or run / "evaluations" / part
+    with new_folder(folder, force=force, marker="evaluation.json") as partial:
+        others = [entry for other in against for entry in _judge_other(other, task, data=data)]
+        evaluated = evaluate_run(opened.llara, opened.split, task, config=opened.config, scorers=scorers, others=others)
+        save_evaluation(
+            partial, evaluated, config=opened.config, dataset=opened.dataset, split=opened.split, metrics_folder=run
+        )
+    return folder, evaluated
+
+
+def _task(opened: OpenedRun, part: Part, draws: int | None) -> RankingTask:
+    candidates = opened.config.data.candidates
+    return build_task(opened.dataset, opened.split, part, candidates, draws=draws or candidates.draws)
+
+
+def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
+    if scorer == "all":
+        return None
+    if scorer == "auto":
+        return [trained_scorer(opened.config)]
+    if scorer == "answer":
+        return ["answer"]
+    if scorer == "listwise":
+        return ["listwise"]
+    raise ConfigError(f"--scorer must be auto, answer, listwise or all, got '{scorer}'.")
+
+
+def _judge_other(run: Path, task: RankingTask, *, data: Path | None) -> list[Judged]:
+    """The other run's ranking of the same candidates; refused unless they are the same item by item."""
+    opened = open_finished(run, data)
+    theirs = _task(opened, task.part, len(task.draws))
+    if theirs.hashes != task.hashes or list(theirs.item_ids) != list(task.item_ids):
+        raise DataError(
+            f"{run} was trained with other candidates, split or item permutation, so its numbers do not compare. "
+            "Train it with the same `data` settings."
+        )
+    scorer = opened.llara.default_scorer
+    name = f"{model_name(opened.llara, scorer)}, {run.name}"
+    return [judge_llara(name, opened.llara, task, scorer=scorer, batch_size=opened.config.evaluate.batch_size)]

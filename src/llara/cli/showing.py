@@ -1,0 +1,42 @@
+"""How results look on a terminal."""
+
+from rich.table import Table
+
+from llara.cli import console
+from llara.cli.judging import Evaluated
+from llara.evaluate import EvaluationReport, results_table
+from llara.serve import Ranking
+
+_NARROW = 118
+
+
+def show_table(report: EvaluationReport) -> None:
+    """A results table as wide as the terminal allows."""
+    console.out.print(results_table(report, compact=console.out.width < _NARROW))
+
+
+def show_evaluation(evaluated: Evaluated) -> None:
+    """The results table, and free generation below it if there was any."""
+    show_table(evaluated.report)
+    if evaluated.generation is not None:
+        show_table(evaluated.generation)
+
+
+def show_recommendations(ranking: Ranking) -> None:
+    """History and ranked items."""
+    console.out.print("history, oldest first:")
+    for item_id, title in ranking.history:
+        console.out.print(f"  {item_id}  {title}", markup=False, highlight=False)
+    table = Table(title="recommended next", title_justify="left")
+    for name, justify in (
+        ("#", "right"),
+        ("item", "left"),
+        ("title", "left"),
+        ("score", "right"),
+        ("retrieved as", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for entry in ranking.items:
+        cells = (str(entry.rank), str(entry.item_id), entry.title, f"{entry.score:.3f}", f"#{entry.retrieval_rank}")
+        table.add_row(*cells)
+    console.out.print(table)
