@@ -1,4 +1,4 @@
-"""`backbone.adapt`: continued pretraining on a catalog's text, so that the backbone knows titles before it ranks them."""
+"""`backbone.adapt`: continued pretraining on a catalog's text, so that titles are known before they are ranked."""
 
 import logging
 import time
@@ -60,7 +60,11 @@ def catalog_lines(catalog: Catalog, columns: Sequence[str] = ()) -> list[str]:
         known = ", ".join(catalog.metadata.columns) or "none"
         raise ConfigError(f"backbone.adapt.columns: the catalog has no column '{unknown[0]}'; it has: {known}.")
     for title, values in zip(catalog.titles[1:], catalog.metadata.select(names).iter_rows(), strict=True):
-        facts = [f"{name.replace('_', ' ')}: {value}" for name, value in zip(names, values, strict=True) if value not in (None, "")]
+        facts = [
+            f"{name.replace('_', ' ')}: {value}"
+            for name, value in zip(names, values, strict=True)
+            if value not in (None, "")
+        ]
         lines.append("\n".join([f" {title}", *facts]))
     return lines
 
@@ -68,7 +72,8 @@ def catalog_lines(catalog: Catalog, columns: Sequence[str] = ()) -> list[str]:
 def _practice_document(catalog: Catalog, template: Template, rng: np.random.Generator) -> str:
     size = min(30, catalog.num_items)
     items = rng.permutation(catalog.num_items)[:size] + 1
-    history, candidates = items[: size // 3], items[size // 3 :]
+    cut = max(1, size // 3)
+    history, candidates = items[:cut], items[min(cut, size - 1) :]
     prompt = build_prompt(template, history.tolist(), candidates.tolist())
     shown = render_prompt(prompt, lambda index: catalog.titles[index], slot_mark="")
     return f"{shown} {catalog.titles[int(rng.choice(candidates))]}"
@@ -103,6 +108,7 @@ def adapt_backbone(
     *,
     config: AdaptConfig,
     seed: int,
+    precision: str = "auto",
     on_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
     """Train all weights of a causal LM on the catalog's text, in place.
@@ -114,6 +120,7 @@ def adapt_backbone(
         templates: The wordings used in practice documents.
         config: Steps and sizes.
         seed: Seed of documents and order.
+        precision: Of the matrix products, as in `BackboneConfig.precision`.
         on_step: Called with the step and its loss.
 
     Returns:
@@ -124,10 +131,11 @@ def adapt_backbone(
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     warmup = max(1, config.steps // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / max(1, config.steps - warmup)))
+        optimizer,
+        lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / max(1, config.steps - warmup))),
     )
     model.train().requires_grad_(True)
-    precision = resolve_precision("auto", model.device)
+    dtype = resolve_precision(precision, model.device)
     losses: list[float] = []
     started = time.perf_counter()
     for step in range(config.steps):
@@ -135,7 +143,7 @@ def adapt_backbone(
             sample_block(catalog, lines, templates, tokenizer, config=config, rng=rng) for _ in range(config.batch_size)
         ]
         ids = torch.tensor(blocks, device=model.device)
-        with torch.autocast(model.device.type, dtype=precision, enabled=precision == torch.bfloat16):
+        with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
             loss = _next_token_loss(model, ids)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -145,7 +153,11 @@ def adapt_backbone(
         losses.append(float(loss.detach()))
         if on_step is not None:
             on_step(step + 1, losses[-1])
-    logger.info("adapted the backbone in %.0f s: %.2f nats per token", time.perf_counter() - started, losses[-1] if losses else 0)
+    logger.info(
+        "adapted the backbone in %.0f s: %.2f nats per token",
+        time.perf_counter() - started,
+        losses[-1] if losses else 0,
+    )
     model.eval()
     return losses
 

@@ -1,16 +1,25 @@
 """The backbone: any Hugging Face causal LM, loaded, checked, and made trainable in the asked way."""
 
 import logging
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.pytorch_utils import Conv1D
 
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
+from llara.model.precision import resolve_precision
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +61,7 @@ class NanoConfig:
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
             raise ConfigError(
-                f"backbone.nano.hidden_size must be a multiple of num_heads, got {self.hidden_size} and {self.num_heads}"
+                f"backbone.nano.hidden_size must be a multiple of num_heads = {self.num_heads}, got {self.hidden_size}"
             )
         if self.vocabulary < 300:
             raise ConfigError(f"backbone.nano.vocabulary must be >= 300 (256 bytes and marks), got {self.vocabulary}")
@@ -78,7 +87,14 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         if self.quantization == "4bit" and self.tuning == "full":
-            raise ConfigError("backbone.quantization 4bit cannot be tuned in full; set backbone.tuning to lora or frozen.")
+            raise ConfigError(
+                "backbone.quantization 4bit cannot be tuned in full; set backbone.tuning to lora or frozen."
+            )
+        if self.quantization == "4bit" and (self.path == NANO or self.adapt.steps > 0):
+            raise ConfigError(
+                "backbone.quantization 4bit takes weights as they are: it goes with neither nano nor backbone.adapt. "
+                "Set quantization to none, or adapt first and give the saved folder as backbone.path."
+            )
 
 
 def load_backbone(
@@ -107,6 +123,13 @@ def load_backbone(
             "Expected config.json, tokenizer files and *.safetensors, in a folder or under a hub name."
         ) from error
     return prepare_backbone(model, config, adapter=adapter), tokenizer
+
+
+def storage_dtype(config: BackboneConfig) -> torch.dtype:
+    """Dtype in which weights that exist elsewhere are held: that of the products, float32 where they are tuned."""
+    if config.tuning == "full":
+        return torch.float32
+    return resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def check_backbone_folder(path: str) -> None:
@@ -140,7 +163,10 @@ def _four_bit() -> object:
     from transformers import BitsAndBytesConfig  # noqa: PLC0415
 
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16, bnb_4bit_use_double_quant=True
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
     )
 
 
@@ -151,23 +177,34 @@ def prepare_backbone(model: PreTrainedModel, config: BackboneConfig, *, adapter:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
     model.config.use_cache = False
+    # Hub models ship sampling and repetition settings that `generate` would mix into a greedy answer.
+    model.generation_config = GenerationConfig()
     if config.tuning == "full":
         return model.requires_grad_(True)
     model.requires_grad_(False)
     if config.tuning == "frozen":
         return model
+    return _attach_adapter(model, config.lora, adapter)
+
+
+def _attach_adapter(model: PreTrainedModel, settings: LoraSettings, adapter: Path | None) -> PreTrainedModel:
+    """A fresh adapter, or the saved one, around a frozen backbone."""
     from peft import LoraConfig, PeftModel, get_peft_model  # noqa: PLC0415
 
-    if adapter is not None:
-        return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)  # type: ignore[no-any-return]
-    lora = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.lora.rank,
-        lora_alpha=config.lora.alpha,
-        lora_dropout=config.lora.dropout,
-        target_modules=_lora_targets(model, config.lora),
-    )
-    return get_peft_model(model, lora)  # type: ignore[return-value]
+    with warnings.catch_warnings():
+        # peft asks transformers for an attribute by its old name.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        if adapter is not None:
+            return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)  # type: ignore[return-value]
+        lora = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=_lora_targets(model, settings),
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        )
+        return get_peft_model(model, lora)  # type: ignore[return-value]
 
 
 def _lora_targets(model: PreTrainedModel, lora: LoraSettings) -> list[str] | str:
@@ -192,10 +229,15 @@ def decoder(model: nn.Module) -> nn.Module:
     return causal_lm(model).base_model
 
 
+def input_embeddings(model: nn.Module) -> nn.Embedding:
+    """The layer that turns token ids into what the backbone reads."""
+    return cast(nn.Embedding, causal_lm(model).get_input_embeddings())
+
+
 def head_logits(model: nn.Module, hidden: Tensor) -> Tensor:
-    """Vocabulary logits of hidden states [..., D] -> [..., V] in float32, with the backbone's own scaling and capping."""
+    """Vocabulary logits of hidden states [..., D] -> [..., V] in float32, scaled and capped as the backbone does."""
     lm = causal_lm(model)
-    logits = lm.get_output_embeddings()(hidden).float()
+    logits: Tensor = lm.get_output_embeddings()(hidden).float()
     scale = getattr(lm.config, "logit_scale", None)
     divisor = getattr(lm.config, "logits_scaling", None)
     cap = getattr(lm.config, "final_logit_softcapping", None)
@@ -219,7 +261,7 @@ def check_head(model: PreTrainedModel) -> None:
     model.eval()
     probe = torch.tensor([[1, 2, 3]], device=model.device)
     expected = model(input_ids=probe, use_cache=False).logits.float()
-    embedded = model.get_input_embeddings()(probe)
+    embedded = input_embeddings(model)(probe)
     hidden = decoder(model)(inputs_embeds=embedded, use_cache=False).last_hidden_state
     found = head_logits(model, hidden)
     model.train(was_training)
@@ -233,7 +275,7 @@ def check_head(model: PreTrainedModel) -> None:
 
 def embedding_norm(model: nn.Module) -> float:
     """Mean Euclidean norm of the backbone's input embeddings, as the model reads them."""
-    embeddings = causal_lm(model).get_input_embeddings()
+    embeddings = input_embeddings(model)
     vocabulary = min(embeddings.num_embeddings, 4096)
     with torch.no_grad():
         rows = embeddings(torch.arange(vocabulary, device=embeddings.weight.device)).float()

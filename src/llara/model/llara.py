@@ -19,19 +19,22 @@ from llara.model.backbone import (
     decoder,
     embedding_norm,
     head_logits,
+    input_embeddings,
     load_backbone,
     prepare_backbone,
+    storage_dtype,
 )
 from llara.model.nano import build_nano
-from llara.model.precision import resolve_precision
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
 from llara.model.scoring import FloatArray, score_candidates
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.model.store import read_llara, save_llara
+from llara.model.tree import tree_attention
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender
 
+_OWN_WEIGHTS = ("projector.", "placeholder", "head.")
 VOCABULARY_CHUNK = 2048
 """Answer positions whose logits are held in memory at a time."""
 
@@ -86,7 +89,13 @@ class Llara(nn.Module):
         self.default_scorer: ScorerName = default_scorer
         self.recommender = recommender.eval().requires_grad_(False)
         self.register_buffer("item_table", recommender.item_embeddings().detach().float().clone(), persistent=False)
-        width = causal_lm(model).get_input_embeddings().embedding_dim
+        embeddings = input_embeddings(model)
+        if encoder.largest_token >= embeddings.num_embeddings:
+            raise CheckpointError(
+                f"the tokenizer uses token {encoder.largest_token}, the backbone has {embeddings.num_embeddings} "
+                "embeddings. Give the tokenizer of this very backbone, or resize its embeddings and save it again."
+            )
+        width = embeddings.embedding_dim
         norm = embedding_norm(model)
         self.projector = Projector(self.item_table, width, target_norm=norm, seed=config.seed)
         generator = torch.Generator().manual_seed(config.seed)
@@ -98,7 +107,12 @@ class Llara(nn.Module):
 
     @classmethod
     def from_backbone(
-        cls, backbone: str | BackboneConfig, recommender: Recommender, catalog: Catalog, *, config: LlaraConfig | None = None
+        cls,
+        backbone: str | BackboneConfig,
+        recommender: Recommender,
+        catalog: Catalog,
+        *,
+        config: LlaraConfig | None = None,
     ) -> Self:
         """Start from a language model and a fitted recommender.
 
@@ -140,11 +154,20 @@ class Llara(nn.Module):
             uses_behavior=saved.uses_behavior,
             default_scorer=saved.default_scorer,
         )
-        missing, _ = llara.load_state_dict(saved.tensors, strict=False)
-        lost = [name for name in missing if name.startswith(("projector.", "placeholder", "head."))]
-        if lost:
-            raise CheckpointError(f"{folder}: the projector file lacks '{lost[0]}'. Copy the run folder again.")
+        llara._load_own(saved.tensors, folder)
         return llara.to(device).eval()
+
+    def _load_own(self, tensors: dict[str, Tensor], folder: Path | str) -> None:
+        """Take over the weights that are neither backbone nor recommender."""
+        own = {name: value for name, value in self.state_dict().items() if name.startswith(_OWN_WEIGHTS)}
+        for name, value in own.items():
+            expected, found = list(value.shape), list(tensors[name].shape) if name in tensors else "nothing"
+            if expected != found:
+                raise CheckpointError(
+                    f"{folder}: the projector file has {found} for '{name}', backbone and recommender ask for "
+                    f"{expected}. They are of different runs; copy the run folder again."
+                )
+        self.load_state_dict({name: tensors[name] for name in own}, strict=False)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write everything that `from_pretrained` needs: safetensors, JSON and Parquet only."""
@@ -172,14 +195,12 @@ class Llara(nn.Module):
         """
         rows = [[self.catalog.index_of(item) for item in history] for history in histories]
         shown = [[self.catalog.index_of(item) for item in items] for items in candidates]
-        return score_candidates(
-            self, rows, shown, scorer=scorer or self.default_scorer, hybrid=self.uses_behavior
-        )
+        return score_candidates(self, rows, shown, scorer=scorer or self.default_scorer, hybrid=self.uses_behavior)
 
     def recommend(
         self, history: Sequence[int | str], *, k: int = 10, num_retrieved: int = 50, history_length: int = 10
     ) -> list[Recommendation]:
-        """The top of the catalog for an unseen history: the recommender retrieves, LLaRA ranks, seen items are left out.
+        """Top of the catalog for an unseen history: the recommender retrieves, LLaRA ranks, seen items are left out.
 
         Args:
             history: Item ids, oldest first; at least one.
@@ -192,6 +213,12 @@ class Llara(nn.Module):
         """
         rows = [self.catalog.index_of(item) for item in history]
         return recommend(self, rows, k=k, num_retrieved=num_retrieved, history_length=history_length)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode of everything that learns; the frozen recommender stays in evaluation mode."""
+        super().train(mode)
+        self.recommender.eval()
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -212,7 +239,7 @@ class Llara(nn.Module):
 
     def embed(self, batch: PromptBatch) -> Tensor:
         """Input embeddings with filled slots, [B, T, D]."""
-        embedded: Tensor = causal_lm(self.model).get_input_embeddings()(batch.token_ids)
+        embedded: Tensor = input_embeddings(self.model)(batch.token_ids)
         if batch.slot_items.numel() == 0:
             return embedded
         return inject(embedded, batch.slot_rows, batch.slot_positions, self.slot_vectors(batch))
@@ -221,7 +248,9 @@ class Llara(nn.Module):
         """Final hidden states, [B, T, D]. Values at padding are meaningless."""
         embedded = self.embed(batch)
         if batch.is_tree:
-            mask: Tensor | None = _tree_mask(batch.branch, embedded.dtype)
+            mask: Tensor | dict[str, Tensor] | None = tree_attention(
+                batch.branch, batch.position_ids, config=causal_lm(self.model).config, dtype=embedded.dtype
+            )
         elif batch.pads_left:
             mask = (batch.branch >= 0).long()
         else:
@@ -237,24 +266,29 @@ class Llara(nn.Module):
 
     def forward(self, batch: PromptBatch, *, answer: bool = True, listwise: bool = True) -> LlaraOutput:
         """One pass over a batch; ask only for what is needed."""
-        limit = getattr(causal_lm(self.model).config, "max_position_embeddings", None)
-        if limit is not None and int(batch.position_ids.max()) >= limit:
-            raise PromptError(
-                f"a prompt takes {int(batch.position_ids.max()) + 1} positions, the backbone has {limit}. "
-                "Lower data.split.history_length, the number of candidates, or prompt.max_title_tokens."
-            )
+        self.require_positions(int(batch.position_ids.max()) + 1)
         hidden = self.hidden_states(batch)
         log_probs = self._answer_log_probs(hidden, batch) if answer else None
         scores = self._listwise(hidden, batch) if listwise else None
         return LlaraOutput(answer_log_probs=log_probs, listwise=scores)
 
+    def require_positions(self, count: int) -> None:
+        """Raise PromptError if a prompt and its answer take more positions than the backbone has."""
+        limit = getattr(causal_lm(self.model).config, "max_position_embeddings", None)
+        if limit is not None and count > limit:
+            raise PromptError(
+                f"a prompt takes {count} positions, the backbone has {limit}. "
+                "Lower data.split.history_length, the number of candidates, or prompt.max_title_tokens."
+            )
+
     def _answer_log_probs(self, hidden: Tensor, batch: PromptBatch) -> Tensor:
         at_answers = hidden[batch.answer_rows, batch.answer_positions]  # [P, D]
+        parts = [slice(start, start + VOCABULARY_CHUNK) for start in range(0, len(at_answers), VOCABULARY_CHUNK)]
         chunks = [
-            -nn.functional.cross_entropy(head_logits(self.model, states), tokens, reduction="none")
-            for states, tokens in zip(
-                at_answers.split(VOCABULARY_CHUNK), batch.answer_tokens.split(VOCABULARY_CHUNK), strict=True
+            -nn.functional.cross_entropy(
+                head_logits(self.model, at_answers[part]), batch.answer_tokens[part], reduction="none"
             )
+            for part in parts
         ]
         return torch.cat(chunks)
 
@@ -275,35 +309,26 @@ class Llara(nn.Module):
 
 
 def _start_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load or build the backbone, adapt it to the catalog if asked, then attach the adapter."""
+    """Load or build the backbone, adapt it to the catalog if asked, then attach the adapter; all seeded."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        settings = config.backbone
+        if settings.path != NANO and settings.adapt.steps == 0:
+            return load_backbone(settings, dtype=storage_dtype(settings))
+        model, tokenizer = _plain_backbone(config, catalog)
+        if settings.adapt.steps > 0:
+            templates = config.prompt.build_templates(catalog.noun)
+            adapt_backbone(
+                model, tokenizer, catalog, templates,
+                config=settings.adapt, seed=config.seed, precision=settings.precision,
+            )  # fmt: skip
+        return prepare_backbone(model, settings), tokenizer
+
+
+def _plain_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A backbone in float32 without adapter: a new nano, or a loaded one."""
+    if config.backbone.path != NANO:
+        return load_backbone(BackboneConfig(path=config.backbone.path, tuning="full"))
     templates = config.prompt.build_templates(catalog.noun)
-    if config.backbone.path == NANO:
-        texts = [*catalog_lines(catalog, config.backbone.adapt.columns), *(template.text for template in templates)]
-        model: PreTrainedModel
-        tokenizer: PreTrainedTokenizerBase
-        model, tokenizer = build_nano(texts, config.backbone.nano, seed=config.seed)
-        if config.backbone.adapt.steps > 0:
-            adapt_backbone(model, tokenizer, catalog, templates, config=config.backbone.adapt, seed=config.seed)
-        return prepare_backbone(model, config.backbone), tokenizer
-    if config.backbone.adapt.steps == 0:
-        precision = resolve_precision(config.backbone.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype = torch.float32 if config.backbone.tuning == "full" else precision
-        return load_backbone(config.backbone, dtype=dtype)
-    plain = BackboneConfig(path=config.backbone.path, tuning="full")
-    model, tokenizer = load_backbone(plain)
-    adapt_backbone(model, tokenizer, catalog, templates, config=config.backbone.adapt, seed=config.seed)
-    return prepare_backbone(model, config.backbone), tokenizer
-
-
-def _tree_mask(branch: Tensor, dtype: torch.dtype) -> Tensor:
-    """Additive attention mask of a tree batch, [B, 1, T, T]: a token sees the prompt and its own branch up to itself.
-
-    Padding sees itself only, so that no row of the mask is empty.
-    """
-    size = branch.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool, device=branch.device).tril()
-    key, query = branch[:, None, :], branch[:, :, None]
-    visible = causal & ((key == 0) | (key == query)) & (query >= 0)
-    visible = visible | torch.eye(size, dtype=torch.bool, device=branch.device)
-    mask = torch.zeros(visible.shape, dtype=dtype, device=branch.device)
-    return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]
+    texts = [*catalog_lines(catalog, config.backbone.adapt.columns), *(template.text for template in templates)]
+    return build_nano(texts, config.backbone.nano, seed=config.seed)

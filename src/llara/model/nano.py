@@ -32,7 +32,9 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> PreTrainedToken
     )
 
 
-def build_nano(texts: Iterable[str], config: NanoConfig, *, seed: int) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+def build_nano(
+    texts: Iterable[str], config: NanoConfig, *, seed: int
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """A randomly initialized nano Llama and its tokenizer.
 
     Args:

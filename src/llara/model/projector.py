@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from llara.errors import CheckpointError
-
 
 class Projector(nn.Module):
     """Linear, GELU, Linear on standardized item embeddings.
@@ -38,24 +36,11 @@ class Projector(nn.Module):
             self.second.weight.mul_(target_norm / norm)
             self.second.bias.mul_(target_norm / norm)
 
-    @property
-    def item_width(self) -> int:
-        """Width R of the item embeddings it takes."""
-        return self.first.in_features
-
     def forward(self, embeddings: Tensor) -> Tensor:
         """Item embeddings [..., R] -> behavioral tokens [..., D]."""
         standardized = (embeddings - self.mean) / self.deviation
         projected: Tensor = self.second(nn.functional.gelu(self.first(standardized)))
         return projected
-
-    def require_width(self, width: int, recommender: str) -> None:
-        """Raise CheckpointError unless the recommender's embeddings have the width that this projector takes."""
-        if width != self.item_width:
-            raise CheckpointError(
-                f"projector takes item width {self.item_width}, recommender '{recommender}' gives {width}. "
-                "Load the recommender that the projector was trained with (see manifest.json)."
-            )
 
 
 def inject(embeddings: Tensor, rows: Tensor, positions: Tensor, vectors: Tensor) -> Tensor:

@@ -69,12 +69,14 @@ def recommend(
         seen: Further item indices to leave out, beside the history.
 
     Raises:
-        DataError: If the history is empty, `k` is below 1, or nothing is left to recommend.
+        DataError: If the history is empty, `k` or `history_length` is below 1, or nothing is left to recommend.
     """
     if not history:
         raise DataError("the history is empty; give at least one item id, oldest first.")
     if k < 1:
         raise DataError(f"the list must hold at least 1 item, got k = {k}.")
+    if history_length < 1:
+        raise DataError(f"the models must read at least 1 item, got history_length = {history_length}.")
     latest = list(history)[-history_length:]
     retrieved = retrieve(llara, latest, count=max(k, num_retrieved), seen={*history, *seen})
     if not retrieved:

@@ -27,7 +27,7 @@ Progress = Callable[[int], None]
 def autocast(llara: "Llara") -> AbstractContextManager[None]:
     """Mixed precision as the model's configuration asks, on the device where it is."""
     dtype = resolve_precision(llara.config.backbone.precision, llara.device)
-    return torch.autocast(llara.device.type, dtype=dtype, enabled=dtype != torch.float32)  # type: ignore[return-value]
+    return torch.autocast(llara.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 def encode_prompts(llara: "Llara", histories: Items, candidates: Items) -> list[EncodedPrompt]:
@@ -74,7 +74,9 @@ def score_candidates(
     for rows in length_batches(prompts, batch_size):
         chosen = [prompts[row] for row in rows]
         with autocast(llara):
-            found = _answer_scores(llara, chosen, hybrid) if scorer == "answer" else _listwise_scores(llara, chosen, hybrid)
+            found = (
+                _answer_scores(llara, chosen, hybrid) if scorer == "answer" else _listwise_scores(llara, chosen, hybrid)
+            )
         scores[rows] = found.double().cpu().numpy()
         if on_progress is not None:
             on_progress(len(rows))
@@ -95,7 +97,8 @@ def _answer_scores(llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: boo
     shape = batch.candidate_positions.shape
     flat = log_probs.new_zeros(shape[0] * shape[1])
     flat.index_add_(0, batch.answer_rows * shape[1] + batch.answer_branches, log_probs)
-    return flat.view(shape).masked_fill(~batch.candidate_mask, float("-inf"))
+    scores: torch.Tensor = flat.view(shape).masked_fill(~batch.candidate_mask, float("-inf"))
+    return scores
 
 
 @torch.inference_mode()
@@ -116,7 +119,7 @@ def generate_answers(
         histories: Item indices without padding, oldest first, one row each, [N].
         candidates: Item indices shown in the prompt, [N, C].
         hybrid: Fill slots with behavioral tokens (else with the placeholder).
-        max_new_tokens: Longest answer; None: the longest candidate answer in the batch plus 8.
+        max_new_tokens: Longest answer; None: the row's longest candidate answer plus 8.
         batch_size: Rows per pass.
         on_progress: Told how many rows each pass finished.
 
@@ -129,24 +132,32 @@ def generate_answers(
     lm = causal_lm(llara.model)
     for rows in length_batches(prompts, batch_size):
         chosen = [prompts[row] for row in rows]
-        longest = max(len(llara.encoder.answer_tokens(item)) for prompt in chosen for item in prompt.candidate_items)
+        limits = [max_new_tokens or _answer_limit(llara, prompt) for prompt in chosen]
         generation = GenerationConfig(
             do_sample=False,
-            max_new_tokens=max_new_tokens or longest + 8,
+            max_new_tokens=max(limits),
             eos_token_id=llara.encoder.frame.end,
             pad_token_id=llara.encoder.filler,
             use_cache=True,
         )
+        llara.require_positions(max(len(prompt.token_ids) for prompt in chosen) + max(limits))
         batch = collate_left(chosen, hybrid=[hybrid] * len(chosen), filler=llara.encoder.filler).to(llara.device)
         with autocast(llara):
-            written = lm.generate(
-                inputs_embeds=llara.embed(batch), attention_mask=(batch.branch >= 0).long(), generation_config=generation
+            written = lm.generate(  # type: ignore[operator]
+                inputs_embeds=llara.embed(batch),
+                attention_mask=(batch.branch >= 0).long(),
+                generation_config=generation,
             )
-        for row, ids in zip(rows, written.tolist(), strict=True):
-            answers[row] = decode_answer(llara, ids)
+        for row, ids, limit in zip(rows, written.tolist(), limits, strict=True):
+            answers[row] = decode_answer(llara, ids[:limit])
         if on_progress is not None:
             on_progress(len(rows))
     return answers
+
+
+def _answer_limit(llara: "Llara", prompt: EncodedPrompt) -> int:
+    """Tokens that a row may write; of its own candidates only, so that an answer does not depend on other rows."""
+    return max(len(llara.encoder.answer_tokens(item)) for item in prompt.candidate_items) + 8
 
 
 def decode_answer(llara: "Llara", ids: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -13,8 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from llara.data import Catalog
-from llara.errors import CheckpointError
-from llara.model.backbone import NANO, causal_lm, load_backbone
+from llara.errors import CheckpointError, ConfigError
+from llara.model.backbone import NANO, causal_lm, load_backbone, storage_dtype
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.prompt import PromptEncoder
 from llara.recommender import Recommender, load_recommender, save_recommender
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LLARA_FILE, PROJECTOR_FILE, CATALOG_FILE = "llara.json", "projector.safetensors", "catalog.parquet"
 RECOMMENDER_FOLDER, ADAPTER_FOLDER, BACKBONE_FOLDER = "recommender", "adapter", "backbone"
 _FORMAT = 1
+_KEYS = ("noun", "uses_behavior", "default_scorer", "backbone_stored", "config")
 
 
 def save_llara(llara: "Llara", folder: Path) -> None:
@@ -39,10 +41,12 @@ def save_llara(llara: "Llara", folder: Path) -> None:
     if own:
         _save_plain_backbone(llara, folder / BACKBONE_FOLDER)
     if settings.tuning == "lora":
-        llara.model.save_pretrained(str(folder / ADAPTER_FOLDER))
+        llara.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
     tensors = {f"projector.{name}": value for name, value in llara.projector.state_dict().items()}
     tensors |= {"placeholder": llara.placeholder.data, "head.weight": llara.head.weight.data}
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(folder / PROJECTOR_FILE))
+    save_file(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(folder / PROJECTOR_FILE)
+    )
     save_recommender(llara.recommender, folder / RECOMMENDER_FOLDER)
     save_catalog(llara.catalog, folder / CATALOG_FILE)
     content = {
@@ -99,6 +103,11 @@ def read_llara(folder: Path) -> SavedLlara:
     config = _read_config(content, folder)
     catalog = load_catalog(folder / CATALOG_FILE, noun=content["noun"])
     recommender = load_recommender(folder / RECOMMENDER_FOLDER)
+    if recommender.num_items != catalog.num_items:
+        raise CheckpointError(
+            f"{folder}: recommender '{recommender.name}' knows {recommender.num_items} items, {CATALOG_FILE} has "
+            f"{catalog.num_items}. They are of different runs; copy the run folder again."
+        )
     tensors = _read_projector(folder / PROJECTOR_FILE, recommender)
     settings = config.backbone
     if content["backbone_stored"]:
@@ -106,7 +115,8 @@ def read_llara(folder: Path) -> SavedLlara:
     adapter = folder / ADAPTER_FOLDER if settings.tuning == "lora" else None
     if adapter is not None and not adapter.is_dir():
         raise CheckpointError(f"{folder} has no {ADAPTER_FOLDER}/. Is it a complete run folder? Copy it again.")
-    model, tokenizer = load_backbone(settings, adapter=adapter)
+    dtype = torch.float32 if content["backbone_stored"] else storage_dtype(settings)
+    model, tokenizer = load_backbone(settings, dtype=dtype, adapter=adapter)
     return SavedLlara(
         model=model,
         encoder=PromptEncoder(tokenizer, catalog, config.prompt),
@@ -126,18 +136,22 @@ def _read_content(folder: Path) -> dict[str, Any]:
             f"{folder} holds no {LLARA_FILE}: it is no finished run. Give a folder that `llara train` has completed."
         )
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(f"{path} is damaged: {error}. Copy the run folder again.") from error
-    if content.get("format") != _FORMAT:
-        raise CheckpointError(f"{path}: expected format {_FORMAT}, found {content.get('format')}. Update llara.")
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(f"{path}: expected format {_FORMAT}, found {found}. Update llara.")
+    lost = [key for key in _KEYS if key not in content]
+    if lost:
+        raise CheckpointError(f"{path} lacks '{lost[0]}'. Copy the run folder again.")
     return content
 
 
 def _read_config(content: dict[str, Any], folder: Path) -> LlaraConfig:
     try:
         return TypeAdapter(LlaraConfig).validate_python(content["config"])
-    except (ValidationError, KeyError) as error:
+    except (ValidationError, ConfigError) as error:
         raise CheckpointError(f"{folder / LLARA_FILE} has settings that this version does not know: {error}") from error
 
 
@@ -165,13 +179,12 @@ def load_catalog(path: Path, *, noun: str) -> Catalog:
     """The inverse of `save_catalog`."""
     try:
         frame = pl.read_parquet(path)
+        ids, titles = frame["item_id"].to_list(), frame["title"].to_list()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}. Copy the run folder again.") from error
-    ids = frame["item_id"].to_list()
     return Catalog(
         item_ids=(-1 if ids and isinstance(ids[0], int) else "", *ids),
-        titles=("", *frame["title"].to_list()),
+        titles=("", *titles),
         noun=noun,
         metadata=frame.drop("item_id", "title"),
     )
-

@@ -18,9 +18,8 @@ def named_candidate(answer: str, candidate_texts: Sequence[str]) -> int | None:
         answer: Generated text without the end token; only its first non-empty line counts.
         candidate_texts: Text of each candidate, in prompt order.
     """
-    lines = [line for line in answer.splitlines() if line.strip()]
-    if not lines:
+    wanted = normalize_answer(answer.strip().split("\n", 1)[0])
+    if not wanted:
         return None
-    wanted = normalize_answer(lines[0])
     columns = [column for column, text in enumerate(candidate_texts) if normalize_answer(text) == wanted]
     return columns[0] if len(columns) == 1 else None

@@ -1,4 +1,4 @@
-"""Encoded prompts -> padded tensors. Three shapes of batch: with one answer, with an answer tree, or to generate from."""
+"""Encoded prompts -> padded tensors. Three shapes: with one answer, with an answer tree, to generate from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -87,7 +87,7 @@ def collate_tree(
 
 
 def collate_left(prompts: Sequence[EncodedPrompt], *, hybrid: Sequence[bool], filler: int) -> PromptBatch:
-    """Batch prompts to generate from: padding comes first, so that every row's next token is the batch's last column."""
+    """Batch prompts to generate from: padding comes first, so that all rows go on after the last column."""
     return _assemble(prompts, [[] for _ in prompts], hybrid=hybrid, filler=filler, is_tree=False, pads_left=True)
 
 
@@ -110,7 +110,8 @@ def _assemble(
 
     def padded(values: list[list[int]], fill: int) -> Tensor:
         filled = [
-            [fill] * shift + row + [fill] * (width - shift - len(row)) for row, shift in zip(values, shifts, strict=True)
+            [fill] * shift + row + [fill] * (width - shift - len(row))
+            for row, shift in zip(values, shifts, strict=True)
         ]
         return torch.tensor(filled, dtype=torch.long)
 

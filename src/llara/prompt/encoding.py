@@ -101,6 +101,20 @@ class PromptEncoder:
         """Token id that stands in slots and padding; never read by the model."""
         return self._filler
 
+    @property
+    def largest_token(self) -> int:
+        """Largest token id that this encoder brings into prompts and answers."""
+        wording = self._wording("".join(template.text for template in self.templates))
+        kinds = (
+            *self._text_tokens,
+            *self._title_tokens,
+            *self._number_tokens,
+            self.frame.prefix,
+            self.frame.suffix,
+            wording,
+        )
+        return max(self._filler, self.frame.end, *(max(tokens, default=0) for tokens in kinds))
+
     def _tokenize_wording(self, text: str) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -146,7 +160,7 @@ class PromptEncoder:
 
     def answer_text(self, item_index: int) -> str:
         """The text that names an item in an answer, as it reads after tokenizing (so a cut title reads cut)."""
-        return str(self.tokenizer.decode(list(self.answer_tokens(item_index)[:-1]))).strip()
+        return str(self.tokenizer.decode(list(self.answer_tokens(item_index)[:-1]), skip_special_tokens=True)).strip()
 
     def prompt_lengths(self, histories: Sequence[Sequence[int]], num_candidates: int) -> np.ndarray:
         """Approximate prompt length of each history, for bucketing: history tokens plus a mean per candidate."""

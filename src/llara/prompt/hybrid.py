@@ -78,5 +78,8 @@ def _merge_wording(parts: list[str | ItemPart]) -> tuple[str | ItemPart, ...]:
 
 def render_prompt(prompt: HybridPrompt, item_text: Callable[[int], str], *, slot_mark: str = "◆") -> str:
     """The prompt as a person reads it: one line per item, `slot_mark` where a behavioral token stands."""
-    lines = [part if isinstance(part, str) else f"\n {item_text(part.item_index)} {slot_mark}".rstrip() for part in prompt.parts]
+    lines = [
+        part if isinstance(part, str) else f"\n {item_text(part.item_index)} {slot_mark}".rstrip()
+        for part in prompt.parts
+    ]
     return "".join(lines)

@@ -27,7 +27,8 @@ class Template:
         unknown = [field for field in found if field not in FIELDS]
         if unknown:
             raise ConfigError(
-                f"template '{self.name}': unknown field {{{unknown[0]}}}; known: {', '.join(FIELDS)}. Rename or remove it."
+                f"template '{self.name}': unknown field {{{unknown[0]}}}; known: {', '.join(FIELDS)}. "
+                "Rename or remove it."
             )
         for field in ("history", "candidates"):
             if found.count(field) != 1:
@@ -73,14 +74,12 @@ def templates_for(noun: str) -> tuple[Template, ...]:
     The wording is ours. Deviation from LLaRA (arXiv:2312.02445): prompts state the true number of items, where the
     released code says 10 and lists 20.
     """
-    person, verb, user, participle, plural = _VOCABULARY.get(noun, _VOCABULARY["item"])
     shown = noun if noun in _VOCABULARY else "item"
+    words = dict(zip(("person", "verb", "user", "participle", "nouns"), _VOCABULARY[shown], strict=True))
     filled = []
     for number, wording in enumerate(_WORDINGS, start=1):
         text = wording
-        for field, word in (
-            ("person", person), ("verb", verb), ("user", user), ("participle", participle), ("nouns", plural), ("noun", shown),
-        ):  # fmt: skip
+        for field, word in {**words, "noun": shown}.items():
             text = text.replace("{" + field + "}", word)
         filled.append(Template(name=f"{shown}-{number}", text=text))
     return tuple(filled)

@@ -45,15 +45,18 @@ def make_frame(tokenizer: PreTrainedTokenizerBase, *, use_chat_template: bool) -
         tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": _ANSWER_MARK}], tokenize=False)
     )
     if asked.count(_BODY_MARK) != 1 or answered.count(_ANSWER_MARK) != 1:
-        raise PromptError("the chat template does not show a message's text exactly once. Use prompt.chat_template: never.")
+        raise PromptError(
+            "the chat template does not show a message's text exactly once. Use prompt.chat_template: never."
+        )
     before, after = asked.split(_BODY_MARK)
     closing = tokenizer(answered.split(_ANSWER_MARK)[1], add_special_tokens=False)["input_ids"]
     if not closing:
         raise PromptError("the chat template does not end an assistant's message. Use prompt.chat_template: never.")
+    markup = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
     return Frame(
         prefix=tuple(tokenizer(before, add_special_tokens=False)["input_ids"]),
         suffix=tuple(tokenizer(after, add_special_tokens=False)["input_ids"]),
-        end=int(closing[0]),
+        end=next((token for token in closing if token in markup), closing[0]),
     )
 
 
@@ -72,7 +75,8 @@ def tokenize_titles(
     forbidden = set(tokenizer.all_special_ids) | {
         token for text, token in tokenizer.get_added_vocab().items() if not text.isspace()
     }
-    unknown = tokenizer.unk_token_id
+    # Some tokenizers have one token for "unknown" and "end of text"; that one must not come from a title.
+    unknown = None if tokenizer.unk_token_id == tokenizer.eos_token_id else tokenizer.unk_token_id
     encoded = tokenizer([space + title for title in titles], add_special_tokens=False, split_special_tokens=True)
     rows: list[tuple[int, ...]] = []
     for title, ids in zip(titles, encoded["input_ids"], strict=True):
