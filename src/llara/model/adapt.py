@@ -59,7 +59,9 @@ def catalog_lines(catalog: Catalog, columns: Sequence[str] = ()) -> list[str]:
     if unknown:
         known = ", ".join(catalog.metadata.columns) or "none"
         raise ConfigError(f"backbone.adapt.columns: the catalog has no column '{unknown[0]}'; it has: {known}.")
-    for title, values in zip(catalog.titles[1:], catalog.metadata.select(names).iter_rows(), strict=True):
+    # A selection of no columns has no rows either.
+    rows = catalog.metadata.select(names).rows() if names else [()] * catalog.num_items
+    for title, values in zip(catalog.titles[1:], rows, strict=True):
         facts = [
             f"{name.replace('_', ' ')}: {value}"
             for name, value in zip(names, values, strict=True)

@@ -172,7 +172,7 @@ def _read_projector(path: Path, recommender: Recommender) -> dict[str, Tensor]:
 def save_catalog(catalog: Catalog, path: Path) -> None:
     """Items in index order: row i is item index i + 1."""
     frame = pl.DataFrame({"item_id": list(catalog.item_ids[1:]), "title": list(catalog.titles[1:])})
-    pl.concat([frame, catalog.metadata], how="horizontal").write_parquet(path)
+    frame.hstack(catalog.metadata.get_columns()).write_parquet(path)
 
 
 def load_catalog(path: Path, *, noun: str) -> Catalog:
