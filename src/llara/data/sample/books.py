@@ -97,8 +97,8 @@ def resemblance(books: pl.DataFrame) -> FloatArray:
 def sequel_of(books: pl.DataFrame) -> NDArray[np.int64]:
     """The row of the book that continues each book, or -1, shape [books].
 
-    That is the author's next book in time with the same first subject. Series are not marked in the catalog; this rule follows
-    Oz, Tarzan, Barsoom or Holmes in order.
+    That is the author's next book in time with the same first subject. Series are not marked in the catalog; this rule
+    follows Oz, Tarzan, Barsoom or Holmes in order.
     """
     ordered = (
         books.with_row_index("row")

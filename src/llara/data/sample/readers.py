@@ -22,14 +22,18 @@ TASTE_GROUPS = {
 }
 """What readers of a group look for. Each reader belongs to one group and adds whims of their own."""
 
-_TASTE = 3  # place of "taste" among the reasons; those before it look back at the last books
+_TASTE, _CHANCE = 3, 4  # places of "taste" and "chance" among the reasons; those before look back at the last books
 _RECENCY = (0.6, 0.25, 0.15)  # weight of the last book, the one before, and the third last
-_SEQUEL_PULL = 12.0
-_RESEMBLANCE_PULL = 9.0
-_CIRCLE_PULL = 5.0
-_NEXT_PULL = 5.0
+_SEQUEL_PULL = 20.0
+_RESEMBLANCE_PULL = 22.0
+_CIRCLE_PULL = 10.0
+_NEXT_PULL = 6.0
+_NEXT_FADE = 0.7
 _TASTE_PULL = 4.0
 _WHIM = 0.5
+_NEW_PULL = 2.5
+_NEW_DAYS = 150.0
+_LATENESS = 0.4
 _LENGTH_SHAPE = 1.2
 _START = 1_577_836_800  # 2020-01-01
 _DAY = 86_400
@@ -41,20 +45,22 @@ _FIRST_BOOKS_DAYS = 1000.0
 class ReaderConfig:
     """Strengths of the simulation. The five `*_ratio` settings are the shares of reasons for choosing the next book."""
 
-    sequel_ratio: float = 0.14
+    sequel_ratio: float = 0.10
     """Continue the author: the sequel of one of the last books, where there is one."""
-    resemblance_ratio: float = 0.16
+    resemblance_ratio: float = 0.24
     """A book like the last ones by subject, author and time."""
-    circle_ratio: float = 0.45
+    circle_ratio: float = 0.48
     """What the hidden circle of the last books reads, mostly the next on its list."""
-    taste_ratio: float = 0.15
+    taste_ratio: float = 0.12
     """What the reader's own subjects suggest, whatever was read last."""
-    chance_ratio: float = 0.10
+    chance_ratio: float = 0.06
     """Fame alone."""
-    num_circles: int = 24
+    num_circles: int = 16
     """Hidden circles into which the books are dealt at random, at least 1."""
-    fame_exponent: float = 0.7
+    fame_exponent: float = 1.1
     """Exponent of the Zipf law of fame, at least 0; fame is dealt at random as well."""
+    late_ratio: float = 0.50
+    """Share of the books, in [0, 1], that reach the shelves while the log runs: new books have few readers yet."""
     min_length: int = 5
     """Fewest books of a reader, at least 1."""
     mean_length: float = 16.0
@@ -70,6 +76,8 @@ class ReaderConfig:
             raise ConfigError(f"num_circles must be >= 1, got {self.num_circles}")
         if self.fame_exponent < 0.0:
             raise ConfigError(f"fame_exponent must be >= 0, got {self.fame_exponent}")
+        if not 0.0 <= self.late_ratio <= 1.0:
+            raise ConfigError(f"late_ratio must be in [0, 1], got {self.late_ratio}")
         if not 1 <= self.min_length <= self.mean_length <= self.max_length:
             raise ConfigError(
                 "lengths must satisfy 1 <= min_length <= mean_length <= max_length, got "
@@ -94,17 +102,19 @@ class _World:
 
     Attributes:
         log_fame: Shape [books].
+        arrival: Day on which a book reaches the shelves, -inf for those that were there before, shape [books].
         affinity: Pull from one book (row) to the next (column), per reason that looks at earlier books, shape
             [3, books + 1, books]; the last row stands for "no book" and pulls nowhere.
         taste: Pull of each reader's own subjects, shape [readers, books].
     """
 
     log_fame: FloatArray
+    arrival: FloatArray
     affinity: FloatArray
     taste: FloatArray
 
 
-def hidden_circles(num_books: int, *, seed: int, num_circles: int = 24) -> tuple[IntArray, IntArray]:
+def hidden_circles(num_books: int, *, seed: int, num_circles: int = 16) -> tuple[IntArray, IntArray]:
     """Deal books into hidden circles, each with a reading list.
 
     Neither depends on anything but the seed, so no title, author, year or subject tells a book's circle.
@@ -140,25 +150,30 @@ def simulate_readers(
         a reader are strictly ascending.
 
     Raises:
-        DataError: If there are no more books than a reader may read, or the books are malformed.
-        ConfigError: If `num_readers` is below 1.
+        DataError: If a reader could run out of books, or the books are malformed.
+        ConfigError: If `num_readers` is below 1 or `seed` negative.
     """
     config = config or ReaderConfig()
     if num_readers < 1:
         raise ConfigError(f"num_readers must be >= 1, got {num_readers}")
-    if len(books) <= config.max_length:
+    if seed < 0:
+        raise ConfigError(f"seed must be >= 0, got {seed}")
+    on_shelves = len(books) - int(config.late_ratio * len(books))
+    if on_shelves <= config.max_length:
         raise DataError(
-            f"books: expected more than max_length = {config.max_length}, found {len(books)}; lower max_length."
+            f"books: expected more than max_length = {config.max_length} on the shelves from the start, "
+            f"found {on_shelves} of {len(books)}; lower max_length or late_ratio."
         )
     rng = np.random.default_rng([seed, 2])
     world = _build_world(books, seed=seed, num_readers=num_readers, config=config, rng=rng)
     lengths = _draw_lengths(num_readers, config=config, rng=rng)
-    reader, chosen = _read(world, lengths, config=config, rng=rng)
+    days = _draw_days(lengths, rng=rng)
+    reader, chosen = _read(world, days, config=config, rng=rng)
     return pl.DataFrame(
         {
             "user_id": [f"R{number + 1:04d}" for number in reader],
             "item_id": books["item_id"].gather(chosen),
-            "timestamp": _draw_times(lengths, rng=rng),
+            "timestamp": _START + (days[days < np.inf] * _DAY).astype(np.int64),
         }
     )
 
@@ -202,9 +217,12 @@ def _build_world(
     affinity[1, :num_books] = _RESEMBLANCE_PULL * resemblance(books)
     circle, place = hidden_circles(num_books, seed=seed, num_circles=config.num_circles)
     ahead = place[None, :] - place[:, None]  # [books, books], how far down the list
-    onward = np.where(ahead > 0, _NEXT_PULL * 0.5 ** (ahead - 1.0), 0.0)
+    onward = np.where(ahead > 0, _NEXT_PULL * _NEXT_FADE ** (ahead - 1.0), 0.0)
     affinity[2, :num_books] = np.where(circle[:, None] == circle[None, :], _CIRCLE_PULL + onward, 0.0)
-    return _World(-config.fame_exponent * np.log(fame_rank), affinity, _draw_taste(books, num_readers, rng=rng))
+    is_late = rng.permutation(num_books) < int(config.late_ratio * num_books)
+    arrival = np.where(is_late, _FIRST_BOOKS_DAYS * rng.random(num_books) ** _LATENESS, -np.inf)
+    taste = _draw_taste(books, num_readers, rng=rng)
+    return _World(-config.fame_exponent * np.log(fame_rank), arrival, affinity, taste)
 
 
 def _draw_taste(books: pl.DataFrame, num_readers: int, *, rng: np.random.Generator) -> FloatArray:
@@ -222,37 +240,36 @@ def _draw_lengths(num_readers: int, *, config: ReaderConfig, rng: np.random.Gene
     return np.minimum(config.min_length + more.astype(np.int64), config.max_length)
 
 
+def _draw_days(lengths: IntArray, *, rng: np.random.Generator) -> FloatArray:
+    """Days on which each reader takes a book, at least a minute apart, shape [readers, most books], inf where none."""
+    shape = (len(lengths), lengths.max())
+    days = np.maximum(rng.lognormal(np.log(_GAP_DAYS), 1.0, size=shape), 1.0 / 1440.0)
+    days[:, 0] = rng.uniform(0.0, _FIRST_BOOKS_DAYS, size=len(lengths))
+    return np.where(np.arange(shape[1]) < lengths[:, None], np.cumsum(days, axis=1), np.inf)
+
+
 def _read(
-    world: _World, lengths: IntArray, *, config: ReaderConfig, rng: np.random.Generator
+    world: _World, days: FloatArray, *, config: ReaderConfig, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
     """All readers choose their n-th book at once, for n = 1, 2, ...; returns readers and books, both [interactions]."""
-    num_readers, num_books = len(lengths), len(world.log_fame)
-    chosen = np.full((num_readers, lengths.max()), -1)
+    num_readers, num_books = len(days), len(world.log_fame)
+    chosen = np.full(days.shape, -1)
     unread = np.ones((num_readers, num_books), dtype=bool)
     recent = np.full((num_readers, len(_RECENCY)), num_books)  # latest first; num_books stands for "no book"
-    for step in range(lengths.max()):
-        active = np.flatnonzero(lengths > step)
+    for step in range(days.shape[1]):
+        active = np.flatnonzero(days[:, step] < np.inf)
         reason = rng.choice(len(config.reason_ratios), size=len(active), p=config.reason_ratios)
         if step == 0:
             reason[:] = _TASTE
-        logits = world.log_fame + rng.gumbel(size=(len(active), num_books))
+        age = days[active, step, None] - world.arrival  # [A, books], days on the shelves
+        logits = world.log_fame + _NEW_PULL * 0.5 ** (age / _NEW_DAYS) + rng.gumbel(size=age.shape)
         looks_back = reason < len(world.affinity)
         for weight, book in zip(_RECENCY, recent[active[looks_back]].T, strict=True):
             logits[looks_back] += weight * world.affinity[reason[looks_back], book]
-        logits[reason == _TASTE] += world.taste[active[reason == _TASTE]]
-        picked = np.where(unread[active], logits, -np.inf).argmax(axis=1)
+        logits[reason != _CHANCE] += world.taste[active[reason != _CHANCE]]
+        picked = np.where(unread[active] & (age >= 0.0), logits, -np.inf).argmax(axis=1)
         chosen[active, step] = picked
         unread[active, picked] = False
         recent[active] = np.column_stack([picked, recent[active, :-1]])
     reader, column = np.nonzero(chosen >= 0)
     return reader, chosen[reader, column]
-
-
-def _draw_times(lengths: IntArray, *, rng: np.random.Generator) -> IntArray:
-    """Strictly ascending times per reader, one reader after the other, shape [interactions]."""
-    first_row = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)[:-1]])
-    days = rng.lognormal(np.log(_GAP_DAYS), 1.0, size=lengths.sum())
-    days[first_row] = rng.uniform(0.0, _FIRST_BOOKS_DAYS, size=len(lengths))
-    elapsed = np.cumsum(np.maximum(1, (days * _DAY).astype(np.int64)))
-    before = np.concatenate([np.zeros(1, dtype=np.int64), elapsed])[first_row]
-    return np.asarray(_START + elapsed - np.repeat(before, lengths), dtype=np.int64)
