@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 PAPER_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 NANO = "nano"
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ def load_backbone(
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.path)
         model = AutoModelForCausalLM.from_pretrained(config.path, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(
             f"backbone '{config.path}' did not load as a causal language model: {error}. "
             "Expected config.json, tokenizer files and *.safetensors, in a folder or under a hub name."
@@ -174,7 +176,10 @@ def prepare_backbone(model: PreTrainedModel, config: BackboneConfig, *, adapter:
     """Attach the adapter or (un)freeze the weights; returns the model to use in place of `model`."""
     check_head(model)
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Later versions of transformers warn about the second name, earlier ones lack the first.
+        names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
+        enable = next(getattr(model, name) for name in names if hasattr(model, name))
+        enable({"use_reentrant": False})
         model.enable_input_require_grads()
     model.config.use_cache = False
     # Hub models ship sampling and repetition settings that `generate` would mix into a greedy answer.
@@ -195,7 +200,16 @@ def _attach_adapter(model: PreTrainedModel, settings: LoraSettings, adapter: Pat
         # peft asks transformers for an attribute by its old name.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         if adapter is not None:
-            return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)  # type: ignore[return-value]
+            # Asked before peft looks, which would go on to search the hub for what a folder lacks.
+            missing = [name for name in ADAPTER_FILES if not (adapter / name).is_file()]
+            if missing:
+                raise CheckpointError(f"{adapter} has no {missing[0]}. Copy the whole run folder again.")
+            try:
+                return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)  # type: ignore[return-value]
+            except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+                raise CheckpointError(
+                    f"{adapter} is damaged or of another backbone: {error}. Copy the whole run folder again."
+                ) from error
         lora = LoraConfig(
             task_type="CAUSAL_LM",
             r=settings.rank,
@@ -279,4 +293,4 @@ def embedding_norm(model: nn.Module) -> float:
     vocabulary = min(embeddings.num_embeddings, 4096)
     with torch.no_grad():
         rows = embeddings(torch.arange(vocabulary, device=embeddings.weight.device)).float()
-    return float(rows.norm(dim=-1).mean())
+    return float(rows.detach().norm(dim=-1).mean())

@@ -101,7 +101,7 @@ class Llara(nn.Module):
         generator = torch.Generator().manual_seed(config.seed)
         direction = torch.randn(width, generator=generator)
         self.placeholder = nn.Parameter(direction / direction.norm() * norm)
-        self.head = nn.Linear(width, 1, bias=False)
+        self.head: nn.Linear = nn.utils.skip_init(nn.Linear, width, 1, bias=False)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self.head.weight.copy_(torch.randn(1, width, generator=generator) * 0.02)
 
@@ -240,6 +240,10 @@ class Llara(nn.Module):
     def embed(self, batch: PromptBatch) -> Tensor:
         """Input embeddings with filled slots, [B, T, D]."""
         embedded: Tensor = input_embeddings(self.model)(batch.token_ids)
+        device = embedded.device.type
+        if torch.is_autocast_enabled(device):
+            # The residual stream inherits this dtype: half the bytes for every element-wise operation.
+            embedded = embedded.to(torch.get_autocast_dtype(device))
         if batch.slot_items.numel() == 0:
             return embedded
         return inject(embedded, batch.slot_rows, batch.slot_positions, self.slot_vectors(batch))

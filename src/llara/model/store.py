@@ -42,6 +42,7 @@ def save_llara(llara: "Llara", folder: Path) -> None:
         _save_plain_backbone(llara, folder / BACKBONE_FOLDER)
     if settings.tuning == "lora":
         llara.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
+        (folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)  # peft's empty form
     tensors = {f"projector.{name}": value for name, value in llara.projector.state_dict().items()}
     tensors |= {"placeholder": llara.placeholder.data, "head.weight": llara.head.weight.data}
     save_file(
