@@ -1,0 +1,100 @@
+"""Recommendations: retrieved by the recommender, ranked by LLaRA, nothing seen."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from llara.errors import DataError
+from llara.model import Llara, recommend, retrieve, score_candidates
+
+Build = Callable[..., Llara]
+
+
+@pytest.fixture(scope="module")
+def llara(build: Build) -> Llara:
+    return build().eval()
+
+
+def test_retrieval_is_the_recommenders_order_without_seen_items(llara: Llara) -> None:
+    history = [3, 8, 20]
+    with torch.inference_mode():
+        scores = llara.recommender.score_all(torch.tensor([history]))[0]
+    order = [int(item) for item in scores.argsort(descending=True) if int(item) not in {0, *history, 5}]
+    assert retrieve(llara, history, count=6, seen={*history, 5}) == order[:6]
+    assert retrieve(llara, history, count=999, seen={*history, 5}) == order
+
+
+def test_retrieval_is_the_same_while_the_model_trains(build: Build) -> None:
+    llara = build()
+    expected = retrieve(llara.eval(), [3, 8], count=20, seen=())
+    assert all(retrieve(llara.train(), [3, 8], count=20, seen=()) == expected for _ in range(5))
+
+
+@pytest.mark.parametrize("scorer", ["answer", "listwise"])
+def test_a_ranking_is_ordered_numbered_and_unseen(scorer: str, build: Build) -> None:
+    llara = build()
+    llara.default_scorer = scorer  # type: ignore[assignment]
+    found = llara.recommend([103, "108", 120], k=5, num_retrieved=8)
+    assert [entry.rank for entry in found] == [1, 2, 3, 4, 5]
+    scores = [entry.score for entry in found]
+    assert scores == sorted(scores, reverse=True)
+    ids = [entry.item_id for entry in found]
+    assert len(set(ids)) == 5
+    assert not {103, 108, 120} & set(ids)
+    retrieved = retrieve(llara, [3, 8, 20], count=8, seen=[3, 8, 20])
+    expected = score_candidates(llara, [[3, 8, 20]], [retrieved], scorer=scorer)[0]  # type: ignore[arg-type]
+    for entry in found:
+        index = llara.catalog.index_of(entry.item_id)
+        assert retrieved[entry.retrieval_rank - 1] == index
+        assert entry.title == llara.catalog.titles[index]
+        assert entry.score == pytest.approx(expected[entry.retrieval_rank - 1], abs=1e-5)
+    assert scores[0] == pytest.approx(expected.max(), abs=1e-5)
+
+
+def test_a_list_longer_than_the_catalog_holds_every_unseen_item_once(llara: Llara) -> None:
+    found = llara.recommend([101, 102], k=100)
+    assert [entry.rank for entry in found] == list(range(1, 23))
+    assert {entry.item_id for entry in found} == set(range(103, 125))
+
+
+def test_k_raises_the_number_retrieved(llara: Llara) -> None:
+    assert len(llara.recommend([101], k=12, num_retrieved=3)) == 12
+
+
+def test_further_seen_items_are_left_out_too(llara: Llara) -> None:
+    found = recommend(llara, [1], k=24, seen=range(2, 20))
+    assert {llara.catalog.index_of(entry.item_id) for entry in found} == set(range(20, 25))
+
+
+def test_items_beyond_the_history_length_are_left_out_but_not_read(llara: Llara) -> None:
+    long = llara.recommend([101, 102, 103, 104, 105], k=50, history_length=2)
+    short = recommend(llara, [4, 5], k=50, seen=[1, 2, 3])
+    assert [entry.item_id for entry in long] == [entry.item_id for entry in short]
+    np.testing.assert_allclose([entry.score for entry in long], [entry.score for entry in short], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("history", "settings", "message"),
+    [
+        ([], {}, "the history is empty; give at least one item id"),
+        ([999], {}, "999"),
+        (["Alien"], {}, "Alien"),
+        ([101], {"k": 0}, "at least 1 item, got k = 0"),
+        ([101], {"history_length": 0}, "got history_length = 0"),
+        (list(range(101, 125)), {}, "every item of the catalog was seen already"),
+    ],
+)
+def test_requests_that_cannot_be_answered_are_refused(
+    history: list[int | str], settings: dict[str, int], message: str, llara: Llara
+) -> None:
+    with pytest.raises(DataError, match=message):
+        llara.recommend(history, **settings)
+
+
+def test_scores_are_asked_by_item_id(llara: Llara) -> None:
+    by_id = llara.score([[103, "108"]], [[101, "102"]])
+    np.testing.assert_allclose(by_id, score_candidates(llara, [[3, 8]], [[1, 2]]), atol=1e-6)
+    with pytest.raises(DataError, match="999"):
+        llara.score([[103]], [[999]])

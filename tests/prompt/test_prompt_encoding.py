@@ -1,0 +1,153 @@
+"""Prompts as token ids: representations, slots, candidate positions, answers."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from llara.data import Catalog
+from llara.errors import ConfigError, PromptError
+from llara.prompt import EncodedPrompt, PromptConfig, PromptEncoder
+
+MakeEncoder = Callable[..., PromptEncoder]
+HISTORY, CANDIDATES = [3, 8], [1, 2, 9]
+
+
+def encode(encoder: PromptEncoder) -> EncodedPrompt:
+    return encoder.encode(encoder.build(HISTORY, CANDIDATES))
+
+
+def read(encoder: PromptEncoder, encoded: EncodedPrompt, *, mark: str = "◆") -> str:
+    """The prompt as text, with a mark in each slot."""
+    pieces, start = [], 0
+    for slot in [*encoded.slot_positions, len(encoded.token_ids)]:
+        pieces.append(str(encoder.tokenizer.decode(encoded.token_ids[start:slot])))
+        start = slot + 1
+    return mark.join(pieces)
+
+
+HEAD = "A viewer watched these 2 movies, oldest first:"
+MIDDLE, END = "\nOne of these 3 movies came next:", "\nThe next movie:"
+
+
+@pytest.mark.parametrize(
+    ("history", "candidates", "shown_history", "shown_candidates"),
+    [
+        ("hybrid", "hybrid", "\n Alien 3◆\n The Thing◆", "\n Alien◆\n Aliens◆\n Blade Runner: The Final Cut◆"),
+        ("text", "text", "\n Alien 3\n The Thing", "\n Alien\n Aliens\n Blade Runner: The Final Cut"),
+        ("behavior", "behavior", "\n◆\n◆", "\n◆\n◆\n◆"),
+        ("index", "index", "\n 3\n 8", "\n 1\n 2\n 9"),
+        ("hybrid", "text", "\n Alien 3◆\n The Thing◆", "\n Alien\n Aliens\n Blade Runner: The Final Cut"),
+        ("behavior", "index", "\n◆\n◆", "\n 1\n 2\n 9"),
+    ],
+)
+def test_items_are_written_as_asked(
+    history: str, candidates: str, shown_history: str, shown_candidates: str, make_encoder: MakeEncoder
+) -> None:
+    encoder = make_encoder(PromptConfig(history=history, candidates=candidates))  # type: ignore[arg-type]
+    encoded = encode(encoder)
+    assert read(encoder, encoded) == HEAD + shown_history + MIDDLE + shown_candidates + END
+    slots = [3, 8] * ("◆" in shown_history) + [1, 2, 9] * ("◆" in shown_candidates)
+    assert encoded.slot_items == slots
+    assert all(encoded.token_ids[position] == encoder.filler for position in encoded.slot_positions)
+    assert encoded.candidate_items == CANDIDATES
+    text_up_to = [
+        str(encoder.tokenizer.decode(encoded.token_ids[: place + 1])) for place in encoded.candidate_positions
+    ]
+    if "◆" in shown_candidates:
+        assert encoded.candidate_positions == encoded.slot_positions[-3:]
+    else:
+        shown = shown_candidates.split("\n")[1:]
+        assert [text.endswith(name) for text, name in zip(text_up_to, shown, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "chat", "metaspace", "unigram"])
+def test_every_tokenizer_shows_the_same_items(kind: str, make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(tokenizer=kind)
+    encoded = encode(encoder)
+    assert encoded.slot_items == [3, 8, 1, 2, 9]
+    text = read(encoder, encoded)
+    for title in ("Alien 3◆", "The Thing◆", "Alien◆", "Aliens◆", "Blade Runner: The Final Cut◆"):
+        assert title in text
+    assert tuple(encoded.token_ids[: len(encoder.frame.prefix)]) == encoder.frame.prefix
+    assert not encoder.frame.suffix or tuple(encoded.token_ids[-len(encoder.frame.suffix) :]) == encoder.frame.suffix
+
+
+def test_a_chat_backbone_is_asked_in_its_own_markup(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(tokenizer="chat")
+    text = read(encoder, encode(encoder))
+    assert text.startswith("<|im_start|>user\nA viewer watched")
+    assert text.endswith("The next movie:<|im_end|>\n<|im_start|>assistant\n")
+    assert encoder.answer_tokens(1)[-1] == encoder.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    plain = make_encoder(PromptConfig(chat_template="never"), tokenizer="chat")
+    assert read(plain, encode(plain)).endswith("The next movie:")
+    assert plain.answer_tokens(1)[-1] == plain.tokenizer.eos_token_id
+
+
+def test_a_chat_template_can_be_demanded(make_encoder: MakeEncoder) -> None:
+    with pytest.raises(PromptError, match="no chat template"):
+        make_encoder(PromptConfig(chat_template="always"))
+
+
+def test_the_answer_is_the_title_and_the_end(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(PromptConfig(item_text=("year",)))
+    *title, end = encoder.answer_tokens(9)
+    assert encoder.tokenizer.decode(title) == " Blade Runner: The Final Cut"
+    assert end == encoder.frame.end
+    assert encoder.answer_text(9) == "Blade Runner: The Final Cut"
+
+
+def test_the_answer_is_the_number_where_candidates_are_numbers(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(PromptConfig(candidates="index"))
+    assert encoder.answer_text(17) == "17"
+    assert make_encoder(PromptConfig(history="index")).answer_text(1) == "Alien"
+
+
+@pytest.mark.parametrize("kind", ["nano", "metaspace", "unigram"])
+def test_an_answer_text_is_what_generation_of_its_tokens_reads(
+    kind: str, make_encoder: MakeEncoder, titled: Callable[[Sequence[str]], Catalog]
+) -> None:
+    # Characters that a tokenizer lacks become "unknown" tokens, which decoding an answer drops.
+    encoder = make_encoder(tokenizer=kind, catalog=titled(["Alien 🙂 3", "Heat"]))
+    tokens = list(encoder.answer_tokens(1)[:-1])
+    assert encoder.answer_text(1) == str(encoder.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+
+
+def test_titles_are_cut_in_prompts_and_answers_alike(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(PromptConfig(max_title_tokens=2))
+    assert len(encoder.answer_tokens(9)) == 3
+    whole = make_encoder()
+    assert len(encode(encoder).token_ids) < len(encode(whole).token_ids)
+    assert encoder.answer_tokens(9)[:2] == whole.answer_tokens(9)[:2]
+    assert encode(encoder).slot_items == encode(whole).slot_items
+
+
+def test_metadata_is_shown_after_the_title(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(PromptConfig(item_text=("year", "genres")))
+    text = read(encoder, encode(encoder))
+    assert "Alien 3 (1974; Horror)◆" in text
+    assert "Alien (1970)◆" in text  # no genre, no separator
+    with pytest.raises(ConfigError, match=r"no metadata column 'yeer'. Did you mean 'year'"):
+        make_encoder(PromptConfig(item_text=("yeer",)))
+
+
+def test_wordings_are_chosen_by_number(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder()
+    names = [encoder.build(HISTORY, CANDIDATES, template=number).template for number in range(4)]
+    assert names == ["movie-1", "movie-2", "movie-3", "movie-1"]
+
+
+def test_approximate_lengths_order_prompts_as_true_lengths_do(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder()
+    histories = [[24], [24, 20, 9], [9] * 10]
+    approximate = encoder.prompt_lengths(histories, 5)
+    true = [len(encoder.encode(encoder.build(history, [1, 2, 3, 4, 5])).token_ids) for history in histories]
+    assert sorted(range(3), key=lambda row: approximate[row]) == sorted(range(3), key=lambda row: true[row])
+    assert max(abs(approximate - true)) < 60
+
+
+def test_the_largest_token_bounds_every_prompt(make_encoder: MakeEncoder) -> None:
+    for kind in ("nano", "chat", "metaspace"):
+        encoder = make_encoder(tokenizer=kind)
+        for template in range(3):
+            encoded = encoder.encode(encoder.build(HISTORY, CANDIDATES, template=template))
+            assert max(encoded.token_ids) <= encoder.largest_token
