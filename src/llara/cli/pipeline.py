@@ -13,7 +13,7 @@ from llara.cli import console
 from llara.cli.judging import Evaluated, evaluate_run, save_evaluation
 from llara.cli.runs import RunFolder, fingerprint, open_run, write_config, write_histories, write_manifest
 from llara.config import RunConfig
-from llara.data import Dataset, Split, item_order, load_dataset, split_dataset
+from llara.data import Dataset, Split, held_out_examples, item_order, load_dataset, split_dataset
 from llara.evaluate import RankingTask, build_task, judge_llara
 from llara.model import Llara, ScorerName
 from llara.recommender import Recommender, build_recommender, fit_recommender, load_recommender, save_recommender
@@ -21,6 +21,7 @@ from llara.train import StepRecord, Trainer, TrainReport
 
 logger = logging.getLogger(__name__)
 
+_STOPPING_ROWS = 2000
 _START_FOLDER, _RECOMMENDER_FOLDER = "start", "recommender"
 
 
@@ -72,9 +73,7 @@ def train_run(
     """
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
     split = split_dataset(dataset, config.data.split)
-    validation = build_task(
-        dataset, split, "validation", config.data.candidates, draws=config.evaluate.validation_draws
-    )
+    validation = _validation_task(config, dataset, split)
     test = build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws)
     run = open_run(config.output, resume=resume, force=force)
     write_config(run.partial, config)
@@ -91,6 +90,16 @@ def train_run(
     _remove(run.partial / _START_FOLDER)
     run.finish()
     return FinishedRun(run.final, evaluated, training, watch.seconds)
+
+
+def _validation_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
+    """The rows by which the best step is chosen."""
+    settings = config.evaluate
+    dense = settings.validation_rows == "dense"
+    rows = held_out_examples(dataset.log, split, config.data.split, limit=settings.validation_limit) if dense else None
+    return build_task(
+        dataset, split, "validation", config.data.candidates, draws=settings.validation_draws, examples=rows
+    )
 
 
 def _remove(folder: Path) -> None:
@@ -148,7 +157,10 @@ def _fit(config: RunConfig, dataset: Dataset, split: Split, run: RunFolder, watc
     )
     with watch.measure("recommender"):
         report = fit_recommender(
-            recommender, split.train_sequences, validation=split.validation, config=config.recommender.fit
+            recommender,
+            split.train_sequences,
+            validation=held_out_examples(dataset.log, split, config.data.split, limit=_STOPPING_ROWS),
+            config=config.recommender.fit,
         )
     logger.info(
         "%s: best validation NDCG@10 (full ranking) %.4f after epoch %d, %.0f s",

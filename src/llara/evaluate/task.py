@@ -27,6 +27,10 @@ class EvaluateConfig:
 
     scorer: Literal["auto", "answer", "listwise"] = "auto"
     """How LLaRA scores candidates; auto: by what it was trained for."""
+    validation_rows: Literal["last", "dense"] = "last"
+    """Rows that choose the best step: the protocol's one per validation user, or every position of those users."""
+    validation_limit: int = 500
+    """dense only: at most this many rows, evenly spread."""
     validation_draws: int = 3
     """Candidate draws over which each validation during training is averaged, >= 1."""
     generation_draws: int = 1
@@ -37,7 +41,13 @@ class EvaluateConfig:
     """Example prompts in the report."""
 
     def __post_init__(self) -> None:
-        for name, least in (("validation_draws", 1), ("generation_draws", 0), ("batch_size", 1), ("examples", 0)):
+        for name, least in (
+            ("validation_limit", 1),
+            ("validation_draws", 1),
+            ("generation_draws", 0),
+            ("batch_size", 1),
+            ("examples", 0),
+        ):
             if getattr(self, name) < least:
                 raise ConfigError(f"evaluate.{name} must be >= {least}, got {getattr(self, name)}")
 
@@ -80,9 +90,27 @@ class RankingTask:
         return np.array([draw.items for draw in self.draws])
 
 
-def build_task(dataset: Dataset, split: Split, part: Part, config: CandidateConfig, *, draws: int) -> RankingTask:
-    """Draw the candidates of a part: a function of data, seed and draw only."""
-    examples = split.test if part == "test" else split.validation
+def build_task(
+    dataset: Dataset,
+    split: Split,
+    part: Part,
+    config: CandidateConfig,
+    *,
+    draws: int,
+    examples: Examples | None = None,
+) -> RankingTask:
+    """Draw the candidates of a part: a function of data, seed and draw only.
+
+    Args:
+        dataset: The data.
+        split: Its split.
+        part: Which rows; each part has a stream of draws of its own.
+        config: Sampling and seed.
+        draws: How many candidate sets.
+        examples: Other rows of that part than the protocol's; None: those.
+    """
+    if examples is None:
+        examples = split.test if part == "test" else split.validation
     shifted = CandidateConfig(
         num_negatives=config.num_negatives,
         sampling=config.sampling,
