@@ -80,6 +80,9 @@ def backbone_folder(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             model = AutoModelForCausalLM.from_config(SHAPES[shape](len(tokenizer)))
+            with torch.no_grad():
+                for parameter in model.parameters():  # norms and biases too, which start at 1 and 0
+                    parameter.add_(0.03 * torch.randn_like(parameter))
         model.save_pretrained(folder)
         tokenizer.save_pretrained(str(folder))
         return str(folder)

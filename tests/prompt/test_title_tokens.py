@@ -46,6 +46,14 @@ def test_a_title_that_spells_a_special_token_has_none(kind: str, tiny_tokenizer:
         assert not structural_tokens(tokenizer) & set(ids), title
 
 
+def test_a_spelled_special_token_is_cut_into_words_not_characters(tiny_tokenizer: Tokenizers) -> None:
+    tokenizer = tiny_tokenizer("nano")
+    ((*ids,),) = tokenize_titles(tokenizer, ["<|end|>"], max_tokens=500)
+    (plain,) = tokenize_titles(tokenizer, ["<|end|"], max_tokens=500)
+    assert tokenizer.decode(ids) == " <|end|>"
+    assert tuple(ids[: len(plain)]) == plain
+
+
 def test_every_added_token_of_a_tokenizer_is_spelled_out(tiny_tokenizer: Tokenizers) -> None:
     tokenizer = tiny_tokenizer("chat")
     for word in tokenizer.get_added_vocab():
