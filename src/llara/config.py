@@ -45,13 +45,18 @@ class RunConfig:
     prompt: PromptConfig = field(default_factory=PromptConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    recommender_prior: bool = False
+    """Beyond the paper: add the recommender's log-probabilities, with a learned weight, to the listwise scores of
+    hybrid prompts; the language model then learns what the recommender misses."""
     seed: int = 0
     """Seed of what is new in the model: projector, head, nano backbone."""
 
     @property
     def llara(self) -> LlaraConfig:
         """The model's part."""
-        return LlaraConfig(backbone=self.backbone, prompt=self.prompt, seed=self.seed)
+        return LlaraConfig(
+            backbone=self.backbone, prompt=self.prompt, recommender_prior=self.recommender_prior, seed=self.seed
+        )
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

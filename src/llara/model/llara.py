@@ -34,7 +34,7 @@ from llara.model.tree import tree_attention
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender
 
-_OWN_WEIGHTS = ("projector.", "placeholder", "head.")
+_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight")
 VOCABULARY_CHUNK = 2048
 """Answer positions whose logits are held in memory at a time."""
 
@@ -104,6 +104,7 @@ class Llara(nn.Module):
         self.head: nn.Linear = nn.utils.skip_init(nn.Linear, width, 1, bias=False)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             self.head.weight.copy_(torch.randn(1, width, generator=generator) * 0.02)
+        self.prior_weight = nn.Parameter(torch.ones(()), requires_grad=config.recommender_prior)
 
     @classmethod
     def from_backbone(
@@ -301,7 +302,16 @@ class Llara(nn.Module):
         at_candidates = hidden[rows, batch.candidate_positions].float()  # [B, C, D]
         with torch.autocast(hidden.device.type, enabled=False):
             scores: Tensor = self.head(at_candidates).squeeze(-1)
+            if self.config.recommender_prior:
+                scores = scores + self.prior_weight * self._recommender_prior(batch)
         return scores.masked_fill(~batch.candidate_mask, float("-inf"))
+
+    @torch.no_grad()
+    def _recommender_prior(self, batch: PromptBatch) -> Tensor:
+        """The recommender's log-probability of each candidate, 0 at padding and in text-only rows, [B, C]."""
+        scores = self.recommender.score(batch.history_items, batch.candidate_items).float()
+        log_probs = scores.log_softmax(dim=-1)
+        return log_probs.masked_fill(~(batch.candidate_mask & batch.hybrid[:, None]), 0.0)
 
     def encode_prompt(self, history: Sequence[int], candidates: Sequence[int], *, template: int = 0) -> EncodedPrompt:
         """Token ids and slots of one example; `template` picks the wording, 0 is the one used in evaluation."""

@@ -16,4 +16,7 @@ class LlaraConfig:
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
+    recommender_prior: bool = False
+    """Beyond the paper: the listwise score of a hybrid prompt is the head's plus a learned weight times the
+    recommender's log-probability of the candidate, so that the language model learns what the recommender misses."""
     seed: int = 0

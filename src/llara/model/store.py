@@ -44,7 +44,11 @@ def save_llara(llara: "Llara", folder: Path) -> None:
         llara.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
         (folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)  # peft's empty form
     tensors = {f"projector.{name}": value for name, value in llara.projector.state_dict().items()}
-    tensors |= {"placeholder": llara.placeholder.data, "head.weight": llara.head.weight.data}
+    tensors |= {
+        "placeholder": llara.placeholder.data,
+        "head.weight": llara.head.weight.data,
+        "prior_weight": llara.prior_weight.data,
+    }
     save_file(
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(folder / PROJECTOR_FILE)
     )

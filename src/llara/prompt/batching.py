@@ -23,6 +23,8 @@ class PromptBatch:
         slot_rows, slot_positions, slot_items: Where each slot is and which item it shows, [S].
         hybrid: Whether the row's slots hold behavioral tokens (else the placeholder), bool [B].
         candidate_positions: Last prompt position of each candidate, [B, C]; rows with fewer repeat their last one.
+        candidate_items: Item index of each candidate, 0 where a row has fewer, [B, C].
+        history_items: Item index of each history item, oldest first, padded with 0 on the right, [B, L].
         candidate_mask: Which entries of `candidate_positions` are real, bool [B, C].
         answer_rows, answer_positions: Positions whose next token is an answer token, [P].
         answer_tokens: That next token, [P].
@@ -39,6 +41,8 @@ class PromptBatch:
     slot_items: Tensor
     hybrid: Tensor
     candidate_positions: Tensor
+    candidate_items: Tensor
+    history_items: Tensor
     candidate_mask: Tensor
     answer_rows: Tensor
     answer_positions: Tensor
@@ -139,6 +143,8 @@ def _assemble(
                 for prompt, shift in zip(prompts, shifts, strict=True)
             ]
         ),
+        candidate_items=_padded_right([prompt.candidate_items for prompt in prompts]),
+        history_items=_padded_right([prompt.history_items for prompt in prompts]),
         candidate_mask=torch.arange(num_candidates) < counts[:, None],
         answer_rows=owners([row.answer_tokens for row in rows]),
         answer_positions=flat([row.answer_positions for row in rows], shifted=True),
@@ -147,6 +153,12 @@ def _assemble(
         is_tree=is_tree,
         pads_left=pads_left,
     )
+
+
+def _padded_right(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Item indices padded with 0 on the right, [B, longest]."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long)
 
 
 class _Row:

@@ -1,7 +1,7 @@
 """Hybrid prompt -> token ids with slot positions: the last step before batching."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -59,6 +59,7 @@ class EncodedPrompt:
         slot_items: Item index of each slot, shape [S].
         candidate_positions: Last prompt position of each candidate (its slot, or its last text token), shape [C].
         candidate_items: Item index of each candidate in prompt order, shape [C].
+        history_items: Item index of each history item, oldest first, shape [L].
     """
 
     token_ids: list[int]
@@ -66,6 +67,7 @@ class EncodedPrompt:
     slot_items: list[int]
     candidate_positions: list[int]
     candidate_items: list[int]
+    history_items: list[int] = field(default_factory=list)
 
 
 class PromptEncoder:
@@ -143,7 +145,9 @@ class PromptEncoder:
             if part.is_candidate:
                 candidate_positions.append(len(tokens) - 1)
         tokens.extend(self.frame.suffix)
-        return EncodedPrompt(tokens, slot_positions, slot_items, candidate_positions, list(prompt.candidates))
+        return EncodedPrompt(
+            tokens, slot_positions, slot_items, candidate_positions, list(prompt.candidates), list(prompt.history)
+        )
 
     def _item_tokens(self, part: ItemPart) -> tuple[tuple[int, ...], bool]:
         shown = self.config.candidates if part.is_candidate else self.config.history

@@ -31,6 +31,11 @@ class HybridPrompt:
     parts: tuple[str | ItemPart, ...]
 
     @property
+    def history(self) -> tuple[int, ...]:
+        """History item indices, oldest first."""
+        return tuple(part.item_index for part in self.parts if isinstance(part, ItemPart) and not part.is_candidate)
+
+    @property
     def candidates(self) -> tuple[int, ...]:
         """Candidate item indices in prompt order."""
         return tuple(part.item_index for part in self.parts if isinstance(part, ItemPart) and part.is_candidate)
