@@ -1,5 +1,7 @@
 """Padded tensors: layouts worked by hand, and padding that changes nothing."""
 
+from dataclasses import replace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,3 +124,10 @@ def test_a_padded_row_says_what_the_single_row_says(drawn: list[EncodedPrompt], 
         assert _row(tree, row) == _row(collate_tree([prompt], [branches], hybrid=[True], filler=FILLER), 0)
         assert _row(plain, row) == _row(collate([prompt], answers=[branches[0]], hybrid=[True], filler=FILLER), 0)
         assert _row(left, row) == _row(collate([prompt], hybrid=[True], filler=FILLER), 0)
+
+
+def test_items_of_a_row_are_padded_on_the_right() -> None:
+    rows = [replace(SHORT, history_items=[3]), replace(LONG, history_items=[4, 6])]
+    batch = collate_left(rows, hybrid=[True, True], filler=FILLER)
+    assert batch.candidate_items.tolist() == [[7, 8, 0], [9, 2, 1]]
+    assert batch.history_items.tolist() == [[3, 0], [4, 6]]
