@@ -1,4 +1,4 @@
-"""Which rows make up which step: a pure function of (seed, step), so a resumed run sees what an uninterrupted one would."""
+"""Which rows make up which step: a pure function of (seed, step), the same in a resumed run."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,13 +11,13 @@ _STREAM = 0xBA7C4
 _POOL_BATCHES = 50
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BatchPlan:
     """Order of the training rows in batches of similar length.
 
     Attributes:
         lengths: Approximate prompt length of each row, [N].
-        batch_size: Rows per optimizer step; the last batch of an epoch may be smaller.
+        batch_size: Rows per optimizer step; one batch of an epoch may be smaller.
         seed: Seed of the order.
     """
 
@@ -34,9 +34,6 @@ class BatchPlan:
         """Row numbers of an optimizer step (0-based), longest prompts first."""
         epoch, place = divmod(step, self.steps_per_epoch)
         return _epoch_batches(self, epoch)[place]
-
-    def __hash__(self) -> int:
-        return hash((id(self.lengths), self.batch_size, self.seed))
 
 
 @lru_cache(maxsize=2)

@@ -41,7 +41,7 @@ def learning_rate(step: int, *, total_steps: int, config: OptimizerConfig) -> fl
     """Rate of the (0-based) optimizer step: floor to peak over the warm-up, then a cosine back to the floor.
 
     Source:
-        LLaRA (arXiv:2312.02445), section 4.1.3: linear warm-up from lr/100 over 5 % of the steps, cosine decay to lr/100.
+        LLaRA (arXiv:2312.02445), section 4.1.3: warm-up from lr/100 over 5 % of the steps, cosine decay to lr/100.
     """
     floor = config.floor_ratio * config.learning_rate
     warmup = config.warmup_fraction * total_steps

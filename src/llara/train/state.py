@@ -54,8 +54,9 @@ def load_weights(llara: Llara, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in own.items():
             if parameter.shape != weights[name].shape:
+                found, expected = tuple(weights[name].shape), tuple(parameter.shape)
                 raise CheckpointError(
-                    f"checkpoint weight '{name}' has shape {tuple(weights[name].shape)}, the model {tuple(parameter.shape)}."
+                    f"checkpoint weight '{name}' has shape {found}, the model's {expected}. Same config?"
                 )
             parameter.copy_(weights[name])
 

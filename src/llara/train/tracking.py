@@ -36,7 +36,7 @@ class MetricsWriter:
         kept = [record for record in read_metrics(folder) if record["step"] < start_step]
         path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
         self._lines = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=start_step)  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=start_step)
 
     def write(self, record: Record) -> None:
         """Append a record; it must hold `step`."""
@@ -46,10 +46,10 @@ class MetricsWriter:
         self._lines.flush()
         for name, value in record.items():
             if name != "step":
-                self._board.add_scalar(f"train/{name}", value, int(record["step"]))  # type: ignore[no-untyped-call]
+                self._board.add_scalar(f"train/{name}", value, int(record["step"]))
 
     def close(self) -> None:
         """Flush and close both outputs."""
         if self._lines is not None and self._board is not None:
             self._lines.close()
-            self._board.close()  # type: ignore[no-untyped-call]
+            self._board.close()
