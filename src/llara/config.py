@@ -89,6 +89,18 @@ def parse_config(content: Mapping[str, Any], *, where: str = "config") -> RunCon
         raise ConfigError(f"{where}: {key or 'config'}: {first['msg']}, found {_shown(first['input'])}.") from error
 
 
+def override_config(config: RunConfig, overrides: Sequence[str]) -> RunConfig:
+    """The same settings with `a.b=c` overrides applied.
+
+    Raises:
+        ConfigError: If a key or value is not valid.
+    """
+    content = config_to_dict(config)
+    for override in overrides:
+        _apply_override(content, override)
+    return parse_config(content, where="--set")
+
+
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

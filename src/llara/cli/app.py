@@ -45,6 +45,7 @@ def _report_error(error: LlaraError) -> None:
 def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for the sample data and the runs.")] = Path("runs/quickstart"),
     seed: Annotated[int, typer.Option(help="Seed of everything: readers, models, candidates.")] = 0,
+    overrides: Set = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -56,7 +57,7 @@ def quickstart(
     from llara.cli.quickstart import run_quickstart
 
     console.setup_logging()
-    outcome = run_quickstart(output, seed=seed, force=force)
+    outcome = run_quickstart(output, seed=seed, force=force, overrides=overrides or [])
     if json:
         console.print_json(outcome)
 

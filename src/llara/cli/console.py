@@ -3,8 +3,9 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -42,9 +43,16 @@ def say(text: str) -> None:
     err.print(text, highlight=False)
 
 
+class Advance(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, done: int, note: str = "") -> None:
+        """Count `done` more; show `note` beside the bar."""
+
+
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar with count, elapsed time and time left; yields `advance(done, note)`."""
+def progress_bar(description: str, total: int) -> Iterator[Advance]:
+    """A bar with count, elapsed time and time left."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

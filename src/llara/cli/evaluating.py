@@ -63,12 +63,13 @@ def reevaluate(
         ConfigError: If an option is unknown or the output exists.
         DataError: If runs were not trained on the same data.
     """
-    if part not in ("test", "validation"):
-        raise ConfigError(f"--task must be test or validation, got '{part}'.")
+    rows = _part(part)
+    if scorer not in ("all", "auto", "answer", "listwise"):
+        raise ConfigError(f"--scorer must be auto, answer, listwise or all, got '{scorer}'.")
     if draws is not None and draws < 1:
         raise ConfigError(f"--draws must be at least 1, got {draws}.")
     opened = open_finished(run, data)
-    task = _task(opened, part, draws)
+    task = _task(opened, rows, draws)
     scorers = _scorers(opened, scorer)
     folder = output or run / "evaluations" / part
     with new_folder(folder, force=force, marker="evaluation.json") as partial:
@@ -78,6 +79,14 @@ def reevaluate(
             partial, evaluated, config=opened.config, dataset=opened.dataset, split=opened.split, metrics_folder=run
         )
     return folder, evaluated
+
+
+def _part(name: str) -> Part:
+    if name == "test":
+        return "test"
+    if name == "validation":
+        return "validation"
+    raise ConfigError(f"--task must be test or validation, got '{name}'.")
 
 
 def _task(opened: OpenedRun, part: Part, draws: int | None) -> RankingTask:
@@ -90,11 +99,7 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
         return None
     if scorer == "auto":
         return [trained_scorer(opened.config)]
-    if scorer == "answer":
-        return ["answer"]
-    if scorer == "listwise":
-        return ["listwise"]
-    raise ConfigError(f"--scorer must be auto, answer, listwise or all, got '{scorer}'.")
+    return ["answer"] if scorer == "answer" else ["listwise"]
 
 
 def _judge_other(run: Path, task: RankingTask, *, data: Path | None) -> list[Judged]:

@@ -78,7 +78,7 @@ def train_run(
     run = open_run(config.output, resume=resume, force=force)
     write_config(run.partial, config)
     watch = Stopwatch()
-    llara = _start_model(config, dataset, split, run, recommender=recommender, resume=resume, watch=watch)
+    llara = _start_model(config, dataset, split, run, recommender=recommender, resume=resume, watch=watch, show=show)
     with watch.measure("training"):
         training = _train(config, llara, split, validation, run, dataset=dataset, resume=resume, show=show)
     with watch.measure("evaluation"):
@@ -117,6 +117,7 @@ def _start_model(
     recommender: Recommender | None,
     resume: bool,
     watch: Stopwatch,
+    show: bool,
 ) -> Llara:
     """The model before its first step; written to the run folder so that a resumed run starts from the same."""
     start = run.partial / _START_FOLDER
@@ -124,8 +125,10 @@ def _start_model(
         llara = Llara.from_pretrained(start)
     else:
         fitted = recommender or _fit(config, dataset, split, run, watch)
-        with watch.measure("backbone"):
-            llara = Llara.from_backbone(config.backbone, fitted, dataset.catalog, config=config.llara)
+        with watch.measure("backbone"), _adapt_bar(config.backbone.adapt.steps, show=show) as on_step:
+            llara = Llara.from_backbone(
+                config.backbone, fitted, dataset.catalog, config=config.llara, on_adapt_step=on_step
+            )
         llara.uses_behavior = uses_behavior(config)
         llara.default_scorer = trained_scorer(config)
         llara.save_pretrained(start)
@@ -205,6 +208,15 @@ def _train(
         label, report.best_validation, report.best_step, trainer.total_steps, report.seconds,
     )  # fmt: skip
     return report
+
+
+@contextmanager
+def _adapt_bar(steps: int, *, show: bool) -> Iterator[Callable[[int, float], None] | None]:
+    if not show or steps == 0:
+        yield None
+        return
+    with console.progress_bar("teaching the backbone the catalog", steps) as advance:
+        yield lambda _, loss: advance(1, f"loss {loss:.2f}")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The model: a backbone that reads titles as text and items as behavioral tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -114,6 +114,7 @@ class Llara(nn.Module):
         catalog: Catalog,
         *,
         config: LlaraConfig | None = None,
+        on_adapt_step: Callable[[int, float], None] | None = None,
     ) -> Self:
         """Start from a language model and a fitted recommender.
 
@@ -122,6 +123,7 @@ class Llara(nn.Module):
             recommender: Fitted SASRec, GRU4Rec, Caser or imported embeddings over the same catalog.
             catalog: The items, as in the dataset.
             config: Prompt, adaptation and seed; its `backbone` is replaced by the argument.
+            on_adapt_step: Called with each step of `backbone.adapt` and its loss.
 
         Raises:
             CheckpointError: If the backbone is missing or incomplete.
@@ -134,7 +136,7 @@ class Llara(nn.Module):
                 f"recommender '{recommender.name}' knows {recommender.num_items} items, the catalog has "
                 f"{catalog.num_items}. Fit it on this dataset."
             )
-        model, tokenizer = _start_backbone(settings, catalog)
+        model, tokenizer = _start_backbone(settings, catalog, on_adapt_step)
         encoder = PromptEncoder(tokenizer, catalog, settings.prompt)
         return cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings)
 
@@ -322,7 +324,9 @@ class Llara(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
 
-def _start_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _start_backbone(
+    config: LlaraConfig, catalog: Catalog, on_adapt_step: Callable[[int, float], None] | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load or build the backbone, adapt it to the catalog if asked, then attach the adapter; all seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -334,7 +338,7 @@ def _start_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedMo
             templates = config.prompt.build_templates(catalog.noun)
             adapt_backbone(
                 model, tokenizer, catalog, templates,
-                config=settings.adapt, seed=config.seed, precision=settings.precision,
+                config=settings.adapt, seed=config.seed, precision=settings.precision, on_step=on_adapt_step,
             )  # fmt: skip
         return prepare_backbone(model, settings), tokenizer
 
