@@ -123,7 +123,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
 
 
-def _refuse_unknown(content: object, kind: Any, *, where: str, prefix: str) -> None:
+def _refuse_unknown(content: object, kind: type, *, where: str, prefix: str) -> None:
     """Walk the mapping beside the dataclass tree."""
     if not isinstance(content, Mapping):
         return
@@ -139,10 +139,10 @@ def _refuse_unknown(content: object, kind: Any, *, where: str, prefix: str) -> N
             _refuse_unknown(value, inner, where=where, prefix=f"{prefix}{key}.")
 
 
-def _dataclass_of(hint: Any) -> Any | None:
+def _dataclass_of(hint: object) -> type | None:
     """The dataclass in a type hint, also behind `| None`."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return next((option for option in options if dataclasses.is_dataclass(option)), None)
+    return next((option for option in options if isinstance(option, type) and dataclasses.is_dataclass(option)), None)
 
 
 def config_to_dict(config: RunConfig) -> dict[str, Any]:

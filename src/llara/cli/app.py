@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llara.cli.data import data_app
 from llara.cli.options import Force, Json, Set
 from llara.errors import LlaraError
+
+if TYPE_CHECKING:
+    from llara.cli.pipeline import FinishedRun
 
 app = typer.Typer(
     name="llara",
@@ -88,7 +91,7 @@ def train(
     console.say(f"\nrun folder  {finished.folder}\nreport      {finished.folder / 'report.html'}")
 
 
-def _train_summary(finished: Any) -> dict[str, Any]:
+def _train_summary(finished: "FinishedRun") -> dict[str, Any]:
     generation = finished.evaluated.generation
     return {
         "run": str(finished.folder),

@@ -2,11 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llara.cli.options import Force, Json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from llara.data import Description, Distribution
 
 data_app = typer.Typer(name="data", help="Make, check and describe dataset folders.", no_args_is_help=True)
 
@@ -126,7 +131,7 @@ def describe(
         console.say(f"histograms  {picture}")
 
 
-def _show_description(description: Any) -> None:
+def _show_description(description: "Description") -> None:
     from rich.table import Table
 
     from llara.cli import console
@@ -154,11 +159,11 @@ def _show_description(description: Any) -> None:
         console.out.print(_histogram(title, distribution))
 
 
-def _quantiles(distribution: Any) -> str:
+def _quantiles(distribution: "Distribution") -> str:
     return ", ".join(f"{quantile:.0%}: {value:g}" for quantile, value in distribution.quantiles.items())
 
 
-def _histogram(title: str, distribution: Any) -> Any:
+def _histogram(title: str, distribution: "Distribution") -> "Table":
     """Horizontal bars, one line per bin."""
     from rich.table import Table
 

@@ -29,7 +29,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         data=DataConfig(
             folder=str(folder / "data"),
             seed=seed,
-            # A larger test part than the paper's tenth: 450 readers instead of 150 make the comparison less a matter of luck.
+            # More test readers than the paper's tenth (450, not 150) make the comparison less a matter of luck.
             split=SplitConfig(train_until=0.6, validation_until=0.7),
             candidates=CandidateConfig(draws=5, seed=seed),
         ),
@@ -135,8 +135,8 @@ def _show(report: EvaluationReport, text_only: FinishedRun, hybrid: FinishedRun,
             show_table(run.evaluated.generation)
     user = hybrid.evaluated.task.user_ids[0]
     console.say(
-        f"\nDone in {seconds:.0f} s. The readers are simulated: these numbers show that the parts work together, not how "
-        "well real readers are served.\n\n"
+        f"\nDone in {seconds:.0f} s. The readers are simulated: these numbers show that the parts work together,\n"
+        "not how well real readers are served.\n\n"
         f"  report          {hybrid.folder / 'report.html'}\n"
         f"  try it          llara recommend {hybrid.folder} --user {user} -k 5\n"
         "  your own data   llara data import LOG.csv data/mine --items ITEMS.csv\n"
