@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from llara.data import IntArray
 from llara.errors import ConfigError
 
 CurriculumKind = Literal["paper", "released-code", "direct", "two-stage", "text-only"]
+RampShape = Literal["linear", "cosine", "square-root"]
+BoolArray = NDArray[np.bool_]
 _STREAM = 0xC0FFEE
 
 
@@ -25,12 +27,18 @@ class CurriculumConfig:
     """paper only: share of optimizer steps, in [0, 1), that stay text-only before the ramp."""
     ramp_fraction: float = 1.0
     """paper only: share of the steps after the warm-up, in (0, 1], that the ramp takes; after it p = 1."""
-    shape: Literal["linear", "cosine", "square-root"] = "linear"
+    shape: RampShape = "linear"
     """paper only: how p rises along the ramp."""
     first_stage_fraction: float = 0.4
     """two-stage only: share of steps that are text-only (the paper: 2 of 5 epochs)."""
 
     def __post_init__(self) -> None:
+        for name, value, known in (
+            ("kind", self.kind, get_args(CurriculumKind)),
+            ("shape", self.shape, get_args(RampShape)),
+        ):
+            if value not in known:
+                raise ConfigError(f"train.curriculum.{name} must be one of {', '.join(known)}, got '{value}'")
         if not 0.0 <= self.warmup_fraction < 1.0:
             raise ConfigError(f"train.curriculum.warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
         if not 0.0 < self.ramp_fraction <= 1.0:
@@ -64,9 +72,7 @@ def hybrid_probability(step: int, *, total_steps: int, steps_per_epoch: int, con
     return math.sqrt(progress) if config.shape == "square-root" else progress
 
 
-def draw_hybrid(
-    rows: IntArray, step: int, *, probability: float, seed: int, per_batch: bool = False
-) -> NDArray[np.bool_]:
+def draw_hybrid(rows: IntArray, step: int, *, probability: float, seed: int, per_batch: bool = False) -> BoolArray:
     """Which examples of a batch are hybrid: a pure function of (seed, step, row).
 
     Args:

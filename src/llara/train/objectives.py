@@ -1,7 +1,7 @@
 """Objectives: what a training example's loss is. Add one here and in `OBJECTIVES`."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,14 @@ class ObjectiveConfig:
     """sum only: weight of the listwise loss, > 0."""
 
     def __post_init__(self) -> None:
-        if self.answer_weight <= 0 or self.listwise_weight <= 0:
-            raise ConfigError(
-                "train.objective: answer_weight and listwise_weight must be > 0; drop a loss by its name."
-            )
+        known = get_args(ObjectiveName)
+        if self.name not in known:
+            raise ConfigError(f"train.objective.name must be one of {', '.join(known)}, got '{self.name}'")
+        for name, weight in (("answer_weight", self.answer_weight), ("listwise_weight", self.listwise_weight)):
+            if weight <= 0:
+                raise ConfigError(
+                    f"train.objective.{name} must be > 0, got {weight}; drop a loss by train.objective.name"
+                )
 
     @property
     def uses_answer(self) -> bool:

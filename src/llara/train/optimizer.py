@@ -33,6 +33,9 @@ class OptimizerConfig:
             raise ConfigError(f"train.optimizer.floor_ratio must be in [0, 1], got {self.floor_ratio}")
         if not 0.0 <= self.warmup_fraction < 1.0:
             raise ConfigError(f"train.optimizer.warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
+        for name in ("weight_decay", "projector_weight_decay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train.optimizer.{name} must be >= 0, got {getattr(self, name)}")
         if self.max_gradient_norm <= 0:
             raise ConfigError(f"train.optimizer.max_gradient_norm must be > 0, got {self.max_gradient_norm}")
 
