@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llara.cli.judging import Evaluated, evaluate_run, model_name, save_evaluation
+from llara.cli.judging import Evaluated, evaluate_run, save_evaluation
 from llara.cli.pipeline import trained_scorer
 from llara.cli.runs import fingerprint_data, read_config, read_manifest
 from llara.config import RunConfig
 from llara.data import Dataset, Split, load_dataset, new_folder, split_dataset
 from llara.errors import ConfigError, DataError
-from llara.evaluate import Judged, RankingTask, build_task, judge_llara
+from llara.evaluate import Judged, RankingTask, build_task, judge_llara, model_name
 from llara.evaluate.task import Part
 from llara.model import Llara, ScorerName
 
@@ -99,7 +99,14 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
         return None
     if scorer == "auto":
         return [trained_scorer(opened.config)]
-    return ["answer"] if scorer == "answer" else ["listwise"]
+    if scorer == "answer":
+        return ["answer"]
+    if not opened.config.train.objective.uses_listwise:
+        raise ConfigError(
+            f"--scorer listwise needs a trained listwise head; this run's train.objective.name is "
+            f"'{opened.config.train.objective.name}'. Use --scorer answer, or train with listwise or sum."
+        )
+    return ["listwise"]
 
 
 def _judge_other(run: Path, task: RankingTask, *, data: Path | None) -> list[Judged]:

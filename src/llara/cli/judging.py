@@ -20,6 +20,7 @@ from llara.evaluate import (
     judge_generation,
     judge_llara,
     judge_recommender,
+    model_name,
     save_figures,
     summary_sentence,
     write_predictions,
@@ -50,12 +51,6 @@ class Evaluated:
     judged: dict[str, Judged]
     examples: tuple[ExamplePrompt, ...]
     task: RankingTask
-
-
-def model_name(llara: Llara, scorer: str) -> str:
-    """How tables call a LLaRA: by prompt kind and way of scoring."""
-    kind = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
-    return f"{kind} ({scorer})"
 
 
 def evaluate_run(

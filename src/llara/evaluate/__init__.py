@@ -1,5 +1,9 @@
-"""Evaluation: metrics, statistics, predictions, the report. Works on arrays; the models that score live elsewhere."""
+"""Evaluation: metrics, statistics, predictions, the report, and how models are judged on frozen candidates."""
 
+import sys
+from types import ModuleType
+
+from llara.evaluate.calibration import PriorWeights, calibrate_prior, fit_prior_weights
 from llara.evaluate.content import Choice, ExamplePrompt, ReportContent
 from llara.evaluate.figures import save_figures
 from llara.evaluate.metrics import BoolArray, FloatArray, hit_ratio, hits_at, mrr, ndcg, target_ranks
@@ -27,9 +31,11 @@ from llara.evaluate.task import (
     Judged,
     RankingTask,
     build_task,
+    evaluate,
     judge_generation,
     judge_llara,
     judge_recommender,
+    model_name,
 )
 
 __all__ = [
@@ -44,19 +50,24 @@ __all__ = [
     "ModelResult",
     "PairedTest",
     "Predictions",
+    "PriorWeights",
     "RankingTask",
     "ReportContent",
     "Task",
     "Verdict",
     "bootstrap_interval",
     "build_task",
+    "calibrate_prior",
     "compare_results",
+    "evaluate",
+    "fit_prior_weights",
     "hit_ratio",
     "hits_at",
     "judge_generation",
     "judge_llara",
     "judge_recommender",
     "markdown_table",
+    "model_name",
     "mrr",
     "ndcg",
     "paired_test",
@@ -72,3 +83,12 @@ __all__ = [
     "write_predictions",
     "write_report",
 ]
+
+
+class _CallablePackage(ModuleType):
+    """Lets `llara.evaluate(...)` work although the function and this package share their name."""
+
+    __call__ = staticmethod(evaluate)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from llara.data import CandidateConfig, CandidateSet, Dataset, Examples, IntArray, Split, draw_candidates
-from llara.errors import ConfigError
+from llara.errors import ConfigError, DataError
 from llara.evaluate.metrics import FloatArray
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.predictions import Predictions, predictions_from_choices, predictions_from_scores
+from llara.evaluate.results import EvaluationReport, compare_results
 from llara.model import Llara, ScorerName, chosen_columns, generate_answers, score_candidates
 from llara.recommender import Recommender
 
@@ -139,6 +140,50 @@ class Judged:
 
     result: ModelResult
     predictions: Predictions
+
+
+def evaluate(
+    llara: Llara,
+    examples: Examples,
+    candidates: Sequence[CandidateSet],
+    *,
+    scorer: ScorerName | None = None,
+    baseline: Recommender | None = None,
+    batch_size: int = 16,
+) -> EvaluationReport:
+    """Rank candidate sets with LLaRA, and with a recommender beside it.
+
+    Args:
+        llara: Trained model.
+        examples: Histories and targets, [N], in the item indices of the model's catalog.
+        candidates: Frozen sets of those rows, one per draw, each [N, C]; see `llara.data.draw_candidates`.
+        scorer: How LLaRA scores; None: what it was trained for.
+        baseline: Judged on the same candidates; the report tests LLaRA against it.
+        batch_size: Prompts per forward pass.
+
+    Raises:
+        DataError: If there is no row or no draw, or a draw has another number of rows than `examples`.
+    """
+    if len(examples) == 0 or not candidates:
+        raise DataError(f"expected rows and candidate draws, found {len(examples)} rows and {len(candidates)} draws.")
+    for number, draw in enumerate(candidates):
+        if len(draw) != len(examples):
+            raise DataError(
+                f"candidate draw {number} has {len(draw)} rows, the examples have {len(examples)}. "
+                "Draw the candidates from these examples."
+            )
+    task = RankingTask("test", examples, tuple(candidates), examples.user_index.tolist(), llara.catalog.item_ids)
+    chosen = scorer or llara.default_scorer
+    judged = [judge_llara(model_name(llara, chosen), llara, task, scorer=chosen, batch_size=batch_size)]
+    if baseline is not None:
+        judged.insert(0, judge_recommender(baseline.name, baseline, task))
+    return compare_results([entry.result for entry in judged], baseline=baseline.name if baseline is not None else None)
+
+
+def model_name(llara: Llara, scorer: str) -> str:
+    """How tables call a LLaRA: by prompt kind and way of scoring."""
+    kind = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
+    return f"{kind} ({scorer})"
 
 
 def judge_recommender(name: str, recommender: Recommender, task: RankingTask) -> Judged:
