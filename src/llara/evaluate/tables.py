@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.table import Table
@@ -13,7 +14,8 @@ from llara.evaluate.results import EvaluationReport
 from llara.evaluate.statistics import PairedTest
 
 _SIGNS = {"better": "▲", "worse": "▼", "tie": "="}
-_HEADING_BREAKS = {"ValidRatio": "Valid\nRatio", "hits / rows": "hits / rows"}
+_HEADING_BREAKS = {"ValidRatio": "Valid\nRatio", "hits / rows": "hits\n/ rows"}
+_WIDEST_WORD = 16
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,22 @@ def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:
     )
     for position, title in enumerate(column_titles(report)):
         heading = _HEADING_BREAKS.get(title, title.replace(" ", "\n", 1)) if compact else title
-        table.add_column(Text(heading), justify="left" if position == 0 else "right", overflow="fold")
+        justify: Literal["left", "right"] = "left" if position == 0 else "right"
+        least = _longest_word(report) if position == 0 else None
+        table.add_column(Text(heading), justify=justify, overflow="fold", min_width=least)
     for row in table_rows(report):
         name, *numbers = row.cells
         if compact:
-            numbers = [re.sub(r" (?=[\[▲▼=])", "\n", number) for number in numbers]
+            numbers = [re.sub(r" (?=[\[▲▼=/])", "\n", number) for number in numbers]
         # Text objects, since a model name may contain what rich would read as markup
         table.add_row(*(Text(cell) for cell in (name, *numbers)), style="bold" if row.best else None)
     return table
+
+
+def _longest_word(report: EvaluationReport) -> int:
+    """Width below which a name would break within a word; long names of run folders may."""
+    words = [word for result in report.results for word in result.name.split()]
+    return min(_WIDEST_WORD, max(map(len, words), default=1))
 
 
 def markdown_table(report: EvaluationReport) -> str:
