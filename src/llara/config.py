@@ -51,6 +51,13 @@ class RunConfig:
     seed: int = 0
     """Seed of what is new in the model: projector, head, nano backbone."""
 
+    def __post_init__(self) -> None:
+        if self.evaluate.scorer == "listwise" and not self.train.objective.uses_listwise:
+            raise ConfigError(
+                "evaluate.scorer listwise needs train.objective.name listwise or sum, "
+                f"got '{self.train.objective.name}'"
+            )
+
     @property
     def llara(self) -> LlaraConfig:
         """The model's part."""
@@ -83,6 +90,8 @@ def parse_config(content: Mapping[str, Any], *, where: str = "config") -> RunCon
     _refuse_unknown(content, RunConfig, where=where, prefix="")
     try:
         return TypeAdapter(RunConfig).validate_python(content)
+    except ConfigError as error:  # a setting's own check, which does not know where it was written
+        raise ConfigError(f"{where}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
