@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app)
 
+_INTERRUPTED = 130  # typer exits with it on Ctrl-C
+
 
 def main() -> None:
     """Run the command line; errors that the user can mend end with exit code 2 and one readable message."""
@@ -30,9 +32,10 @@ def main() -> None:
     except LlaraError as error:
         _report_error(error)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing that was finished is lost.\n")
-        raise SystemExit(130) from None
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            sys.stderr.write("interrupted; nothing that was finished is lost. `llara train` continues with --resume.\n")
+        raise
 
 
 def _report_error(error: LlaraError) -> None:

@@ -40,7 +40,7 @@ def print_json(content: object) -> None:
 
 def say(text: str) -> None:
     """A line for the person; on stderr, so that stdout stays for results."""
-    err.print(text, highlight=False)
+    err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Advance(Protocol):

@@ -102,7 +102,8 @@ def check(folder: Folder, json: Json = False) -> None:
             color = "red" if finding.level == "error" else "yellow"
             console.out.print(f"[{color}]{finding.level}[/]  ", end="")
             console.out.print(finding.message, markup=False, highlight=False, soft_wrap=True)
-        console.out.print(f"{folder}: {errors} errors, {len(findings) - errors} warnings")
+        summary = f"{folder}: {errors} errors, {len(findings) - errors} warnings"
+        console.out.print(summary, markup=False, highlight=False, soft_wrap=True)
     if errors:
         raise typer.Exit(2)
 
@@ -133,10 +134,11 @@ def describe(
 
 def _show_description(description: "Description") -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from llara.cli import console
 
-    table = Table(title=description.name, show_header=False, title_justify="left")
+    table = Table(title=Text(description.name), show_header=False, title_justify="left")
     facts = {
         "users": f"{description.num_users:,}",
         f"{description.noun}s": f"{description.num_items:,} ({description.num_used_items:,} with interactions)",

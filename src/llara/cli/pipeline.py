@@ -11,11 +11,21 @@ import torch
 
 from llara.cli import console
 from llara.cli.judging import Evaluated, evaluate_run, save_evaluation
-from llara.cli.runs import RunFolder, fingerprint, open_run, write_config, write_histories, write_manifest
+from llara.cli.runs import (
+    RunFolder,
+    continue_run,
+    explain_refusal,
+    fingerprint,
+    open_run,
+    write_config,
+    write_histories,
+    write_manifest,
+)
 from llara.config import RunConfig
 from llara.data import Dataset, Split, held_out_examples, item_order, load_dataset, split_dataset
-from llara.evaluate import RankingTask, build_task, judge_llara
+from llara.evaluate import RankingTask, build_task, calibrate_prior, judge_llara
 from llara.model import Llara, ScorerName
+from llara.model.backbone import NANO, check_backbone_folder
 from llara.recommender import Recommender, build_recommender, fit_recommender, load_recommender, save_recommender
 from llara.train import StepRecord, Trainer, TrainReport
 
@@ -71,16 +81,48 @@ def train_run(
     Raises:
         LlaraError: For anything wrong with settings, data or folders; before work starts where that can be known.
     """
+    if config.backbone.path != NANO:
+        check_backbone_folder(config.backbone.path)
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
     split = split_dataset(dataset, config.data.split)
     validation = _validation_task(config, dataset, split)
     test = build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws)
     run = open_run(config.output, resume=resume, force=force)
-    write_config(run.partial, config)
+    if resume:
+        continue_run(run, config, dataset)
+    with explain_refusal(run):
+        return _fill_run(
+            config, dataset, split, run, validation=validation, test=test, recommender=recommender, resume=resume,
+            show=show,
+        )  # fmt: skip
+
+
+def _fill_run(
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    run: RunFolder,
+    *,
+    validation: RankingTask,
+    test: RankingTask,
+    recommender: Recommender | None,
+    resume: bool,
+    show: bool,
+) -> FinishedRun:
+    """All stages in a claimed folder."""
     watch = Stopwatch()
+    write_config(run.partial, config)
+    write_manifest(run.partial, config, dataset, watch.seconds)
     llara = _start_model(config, dataset, split, run, recommender=recommender, resume=resume, watch=watch, show=show)
     with watch.measure("training"):
         training = _train(config, llara, split, validation, run, dataset=dataset, resume=resume, show=show)
+    if config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise:
+        with watch.measure("calibration"):
+            weights = calibrate_prior(llara, validation, batch_size=config.evaluate.batch_size)
+        logger.info(
+            "calibrated on validation: head %.2f, recommender %.2f (nats per target %.4f -> %.4f)",
+            weights.head, weights.prior, weights.loss_before, weights.loss_after,
+        )  # fmt: skip
     with watch.measure("evaluation"):
         evaluated = evaluate_run(llara, split, test, config=config, show=show)
     llara.save_pretrained(run.partial)

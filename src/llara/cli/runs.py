@@ -6,15 +6,20 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from safetensors import SafetensorError
 
 from llara.config import RunConfig, config_to_dict, dump_config, load_config
-from llara.data import Dataset
+from llara.data import Dataset, write_parquet
+from llara.data.files import DISK_ERRORS
+from llara.data.tables import read_parquet
 from llara.errors import CheckpointError, ConfigError, DataError
 
 CONFIG_FILE, MANIFEST_FILE, HISTORIES_FILE, EVALUATION_FILE = (
@@ -73,6 +78,40 @@ def open_run(output: str, *, resume: bool, force: bool) -> RunFolder:
             f"cannot create {run.partial}: {error.strerror}. Choose a folder that you may write to."
         ) from error
     return run
+
+
+def continue_run(run: RunFolder, config: RunConfig, dataset: Dataset) -> None:
+    """Refuse to continue a run with other settings or data than it was started with.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    if not (run.partial / MANIFEST_FILE).is_file():
+        return  # it stopped before anything was made
+    if read_manifest(run.partial)["fingerprint"] != fingerprint(config, dataset):
+        raise CheckpointError(
+            f"the interrupted run at {run.partial} was started with other settings or data. Resume with the config "
+            f"that it was started with (see {run.partial / CONFIG_FILE}), or start anew with --force."
+        )
+
+
+@contextmanager
+def explain_refusal(run: RunFolder) -> Iterator[None]:
+    """Turn a disk that is full or refuses into a message that says what survives.
+
+    Raises:
+        DataError: In place of the disk's error.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        # Damaged safetensors are reported where they are read: here such an error is about writing.
+        if isinstance(error, OSError) and error.errno not in DISK_ERRORS:
+            raise
+        kept = f" The finished run {run.final} is untouched." if run.final.exists() else ""
+        raise DataError(
+            f"cannot write {run.partial}: {error}.{kept} Free space, then run the same command with --resume."
+        ) from error
 
 
 def fingerprint(config: RunConfig, dataset: Dataset) -> str:
@@ -146,16 +185,16 @@ def write_histories(folder: Path, dataset: Dataset) -> None:
     ids = dataset.catalog.item_ids
     histories = [[ids[item] for item in items] for items in log.sequences]
     frame = pl.DataFrame({"user_id": list(log.user_ids), "item_ids": histories})
-    frame.write_parquet(folder / HISTORIES_FILE)
+    write_parquet(frame, folder / HISTORIES_FILE)
 
 
 def read_history(folder: Path, user_id: str) -> list[int | str]:
     """All items of a known user, oldest first.
 
     Raises:
-        DataError: If the user is unknown.
+        DataError: If the user is unknown, or the run has no histories.
     """
-    frame = pl.read_parquet(folder / HISTORIES_FILE)
+    frame = read_parquet(folder / HISTORIES_FILE)
     found = frame.filter(pl.col("user_id").cast(pl.String) == user_id)
     if found.is_empty():
         few = ", ".join(str(user) for user in frame["user_id"].head(3))
@@ -165,6 +204,16 @@ def read_history(folder: Path, user_id: str) -> list[int | str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Content of manifest.json."""
-    content: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    """Content of manifest.json.
+
+    Raises:
+        CheckpointError: If it is missing or damaged.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}. Copy the run folder again.") from error
+    if not isinstance(content, dict) or not {"data", "fingerprint"} <= set(content):
+        raise CheckpointError(f"{path} lacks 'data' or 'fingerprint'. Copy the run folder again.")
     return content

@@ -1,6 +1,7 @@
 """How results look on a terminal."""
 
 from rich.table import Table
+from rich.text import Text
 
 from llara.cli import console
 from llara.cli.judging import Evaluated
@@ -38,5 +39,5 @@ def show_recommendations(ranking: Ranking) -> None:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for entry in ranking.items:
         cells = (str(entry.rank), str(entry.item_id), entry.title, f"{entry.score:.3f}", f"#{entry.retrieval_rank}")
-        table.add_row(*cells)
+        table.add_row(*(Text(cell) for cell in cells))  # a title may look like rich's markup
     console.out.print(table)

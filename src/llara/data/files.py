@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 
 from llara.errors import ConfigError, DataError
 
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -133,7 +133,7 @@ def _make_folder(folder: Path, path: Path) -> None:
 def _is_about_writing(error: OSError, partial: Path, path: Path) -> bool:
     """Whether the disk or the place refuses; an OSError about something else, such as a missing input, is not ours."""
     named = str(error.filename or "")
-    return error.errno in _DISK_ERRORS or named == str(path) or named.startswith(str(partial))
+    return error.errno in DISK_ERRORS or named == str(path) or named.startswith(str(partial))
 
 
 def _partial_name(path: Path) -> Path:

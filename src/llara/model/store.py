@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from llara.data import Catalog
+from llara.data import Catalog, write_parquet
 from llara.errors import CheckpointError, ConfigError
 from llara.model.backbone import NANO, causal_lm, load_backbone, storage_dtype
 from llara.model.settings import LlaraConfig, ScorerName
@@ -177,7 +177,7 @@ def _read_projector(path: Path, recommender: Recommender) -> dict[str, Tensor]:
 def save_catalog(catalog: Catalog, path: Path) -> None:
     """Items in index order: row i is item index i + 1."""
     frame = pl.DataFrame({"item_id": list(catalog.item_ids[1:]), "title": list(catalog.titles[1:])})
-    frame.hstack(catalog.metadata.get_columns()).write_parquet(path)
+    write_parquet(frame.hstack(catalog.metadata.get_columns()), path)
 
 
 def load_catalog(path: Path, *, noun: str) -> Catalog:
