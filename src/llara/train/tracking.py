@@ -5,6 +5,9 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from llara.data import write_atomically
+from llara.errors import CheckpointError
+
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 
@@ -12,11 +15,30 @@ Record = dict[str, float | int]
 
 
 def read_metrics(folder: Path) -> list[Record]:
-    """The records of a run, one per optimizer step; empty if there are none."""
+    """The records of a run, one per optimizer step; empty if there are none.
+
+    A last line without its end is what an interruption left; it is no record.
+
+    Raises:
+        CheckpointError: If another line is not a record.
+    """
     path = folder / METRICS_FILE
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
+    records: list[Record] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} line {number}: expected one JSON object, found '{line[:60]}'. Remove the line."
+            ) from error
+    return records
+
+
+def _write_records(path: Path, records: list[Record]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 class MetricsWriter:
@@ -34,7 +56,7 @@ class MetricsWriter:
             return
         path = folder / METRICS_FILE
         kept = [record for record in read_metrics(folder) if record["step"] < start_step]
-        path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        write_atomically(path, lambda partial: _write_records(partial, kept))
         self._lines = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / TENSORBOARD_FOLDER), purge_step=start_step)
 
