@@ -4,23 +4,34 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
 
 from llara.data import Examples, IntArray, sample_candidates
 from llara.errors import CheckpointError, ConfigError
 from llara.model import Llara, autocast
 from llara.prompt import collate
 from llara.train.batches import BatchPlan
-from llara.train.curriculum import CurriculumConfig, draw_hybrid, hybrid_probability
+from llara.train.curriculum import BoolArray, CurriculumConfig, draw_hybrid, hybrid_probability
 from llara.train.objectives import ObjectiveConfig, example_losses
 from llara.train.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
-from llara.train.state import WEIGHTS, Counters, find_state, load_state, load_weights, save_state, trained_weights
+from llara.train.state import (
+    LAST,
+    Counters,
+    find_state,
+    load_best,
+    load_state,
+    load_weights,
+    read_counters,
+    remove_outdated_best,
+    save_best,
+    save_state,
+    trained_weights,
+)
 from llara.train.tracking import MetricsWriter, Record
 
 logger = logging.getLogger(__name__)
@@ -53,8 +64,9 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "micro_batch_size", "num_negatives", "validations"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"train.{name} must be > 0, got {getattr(self, name)}")
-        if self.patience < 0:
-            raise ConfigError(f"train.patience must be >= 0, got {self.patience}")
+        for name in ("patience", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train.{name} must be >= 0, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -140,16 +152,17 @@ class Trainer:
         main = self.accelerator.is_main_process
         writer = MetricsWriter(self.folder if main else None, start_step=counters.step)
         started = time.perf_counter()
-        stopped = False
         try:
-            while counters.step < self.total_steps and not stopped:
+            while counters.step < self.total_steps and not self._out_of_patience(counters):
                 record = self._step(model, optimizer, counters.step)
-                counters, score = self._after_step(optimizer, counters)
-                record = StepRecord(**{**asdict(record), "validation_hit_ratio": score})
+                counters, score = self._validated(counters)
+                record = replace(record, validation_hit_ratio=score)
+                # Before the checkpoint: a run that dies between the two repeats steps instead of leaving a gap.
                 writer.write(record.as_metrics())
+                if score is not None and main:
+                    self._save(optimizer, counters)
                 if self.on_step is not None:
                     self.on_step(record)
-                stopped = 0 < self.config.patience <= counters.fails
         finally:
             writer.close()
         load_weights(self.llara, self._best_weights)
@@ -158,51 +171,61 @@ class Trainer:
             best_step=counters.best_step,
             best_validation=counters.best_score,
             seconds=time.perf_counter() - started,
-            stopped_early=stopped and counters.step < self.total_steps,
+            stopped_early=counters.step < self.total_steps,
         )
 
+    def _out_of_patience(self, counters: Counters) -> bool:
+        return 0 < self.config.patience <= counters.fails
+
     def _step(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> StepRecord:
-        """One optimizer step over `batch_size` examples in micro-batches."""
+        """One optimizer step over `batch_size` examples."""
         started = time.perf_counter()
         self.llara.train()
         rate = learning_rate(step, total_steps=self.total_steps, config=self.config.optimizer)
         set_learning_rate(optimizer, rate)
-        all_rows = self.plan.rows(step)
-        probability = hybrid_probability(
-            step,
-            total_steps=self.total_steps,
-            steps_per_epoch=self.plan.steps_per_epoch,
-            config=self.config.curriculum,
-        )
-        per_batch = self.config.curriculum.kind == "released-code"
-        hybrid = draw_hybrid(all_rows, step, probability=probability, seed=self.config.seed, per_batch=per_batch)
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        mine = np.arange(rank, len(all_rows), world)
-        micros = np.split(mine, range(self.config.micro_batch_size, len(mine), self.config.micro_batch_size))
-        total = 0.0
-        for number, places in enumerate(micros):
-            torch.manual_seed(_dropout_seed(self.config.seed, step, number * world + rank))
-            last = number == len(micros) - 1
-            with nullcontext() if last else self.accelerator.no_sync(model):
-                losses = self._losses(model, all_rows[places], hybrid[places], step)
-                # Distributed gradients are averaged over processes, hence the factor `world`.
-                loss = losses.sum() * world / len(all_rows)
-                self.accelerator.backward(loss)
-            total += float(loss.detach())
+        rows = self.plan.rows(step)
+        probability, hybrid = self._hybrid_rows(rows, step)
+        loss = self._accumulate(model, rows, hybrid, step)
         self.accelerator.clip_grad_norm_(list(self.llara.trainable().values()), self.config.optimizer.max_gradient_norm)
         optimizer.step()
         optimizer.zero_grad()
         return StepRecord(
             step=step,
             total_steps=self.total_steps,
-            loss=total,
+            loss=loss,
             learning_rate=rate,
             hybrid_planned=probability,
             hybrid_realized=float(hybrid.mean()),
-            examples_per_second=len(all_rows) / (time.perf_counter() - started),
+            examples_per_second=len(rows) / (time.perf_counter() - started),
         )
 
-    def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: IntArray, step: int) -> torch.Tensor:
+    def _hybrid_rows(self, rows: IntArray, step: int) -> tuple[float, BoolArray]:
+        """The planned share of hybrid prompts, and which of the step's examples are hybrid, [B]."""
+        curriculum = self.config.curriculum
+        probability = hybrid_probability(
+            step, total_steps=self.total_steps, steps_per_epoch=self.plan.steps_per_epoch, config=curriculum
+        )
+        per_batch = curriculum.kind == "released-code"
+        return probability, draw_hybrid(rows, step, probability=probability, seed=self.config.seed, per_batch=per_batch)
+
+    def _accumulate(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> float:
+        """Gradients of the mean loss over the step's examples, one micro-batch at a time; returns that loss."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        mine = np.arange(rank, len(rows), world)
+        micros = np.split(mine, range(self.config.micro_batch_size, len(mine), self.config.micro_batch_size))
+        total = 0.0
+        for number, places in enumerate(micros):
+            torch.manual_seed(_dropout_seed(self.config.seed, step, number * world + rank))
+            last = number == len(micros) - 1
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                losses = self._losses(model, rows[places], hybrid[places], step)
+                # Distributed gradients are averaged over processes, hence the factor `world`.
+                loss = losses.sum() * world / len(rows)
+                self.accelerator.backward(loss)
+            total += float(loss.detach())
+        return total
+
+    def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> torch.Tensor:
         """Loss of each example of a micro-batch, [B]."""
         epoch = step // self.plan.steps_per_epoch
         examples = self.examples.select(rows)
@@ -232,48 +255,41 @@ class Trainer:
             output = model(batch, answer=objective.uses_answer, listwise=objective.uses_listwise)
         return example_losses(output, batch, column, config=objective)
 
-    def _after_step(self, optimizer: torch.optim.Optimizer, counters: Counters) -> tuple[Counters, float | None]:
-        """Validate and save where due."""
+    def _validated(self, counters: Counters) -> tuple[Counters, float | None]:
+        """The counters after a step, and the validation score where one is due."""
         step = counters.step + 1
         if step not in self.validate_after:
-            return Counters(**{**asdict(counters), "step": step}), None
+            return replace(counters, step=step), None
         self.llara.eval()
         score = float(self.validate(self.llara))
-        if score > counters.best_score:
-            self._best_weights = trained_weights(self.llara)
-            counters = Counters(step, step, score, 0, self.fingerprint)
-        else:
-            counters = Counters(step, counters.best_step, counters.best_score, counters.fails + 1, self.fingerprint)
-        if self.folder is not None and self.accelerator.is_main_process:
-            self._save(optimizer, counters)
-        return counters, score
+        if score <= counters.best_score:
+            return replace(counters, step=step, fails=counters.fails + 1), score
+        self._best_weights = trained_weights(self.llara)
+        return replace(counters, step=step, best_step=step, best_score=score, fails=0), score
 
     def _save(self, optimizer: torch.optim.Optimizer, counters: Counters) -> None:
-        assert self.folder is not None
+        if self.folder is None:
+            return
         checkpoints = self.folder / "checkpoints"
         if counters.best_step == counters.step:
-            best = checkpoints / "best"
-            best.mkdir(parents=True, exist_ok=True)
-            fresh = best / (WEIGHTS + ".writing")
-            save_file(self._best_weights, str(fresh))
-            fresh.replace(best / f"step-{counters.step}.safetensors")
-        save_state(checkpoints / "last", self.llara, optimizer, counters)
-        for outdated in (checkpoints / "best").glob("step-*.safetensors"):
-            if outdated.name != f"step-{counters.best_step}.safetensors":
-                outdated.unlink()
+            save_best(checkpoints, self._best_weights, counters)
+        save_state(checkpoints / LAST, self.llara, optimizer, counters)
+        remove_outdated_best(checkpoints, counters)
 
     def _restore(self, optimizer: torch.optim.Optimizer) -> Counters:
-        found = find_state(self.folder / "checkpoints" / "last") if self.folder is not None else None
-        if found is None or self.folder is None:
+        checkpoints = self.folder / "checkpoints" if self.folder is not None else None
+        found = find_state(checkpoints / LAST) if checkpoints is not None else None
+        if checkpoints is None or found is None:
             raise CheckpointError(f"no checkpoint under {self.folder}; run without --resume to start anew.")
-        counters = load_state(found, self.llara, optimizer)
+        counters = read_counters(found)
         if counters.fingerprint != self.fingerprint:
             raise CheckpointError(
                 f"checkpoint {found} belongs to other settings or data than this run. "
                 "Resume with the config it was started with, or start anew with --force."
             )
-        best = self.folder / "checkpoints" / "best" / f"step-{counters.best_step}.safetensors"
-        self._best_weights = load_file(str(best))
+        best_weights = load_best(checkpoints, counters)
+        load_state(found, self.llara, optimizer)
+        self._best_weights = best_weights
         logger.info("resuming after step %d of %d", counters.step, self.total_steps)
         return counters
 

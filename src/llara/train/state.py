@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from torch import Tensor
 from llara.errors import CheckpointError
 from llara.model import Llara
 
+LAST = "last"
 WEIGHTS, OPTIMIZER, COUNTERS = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -61,25 +64,82 @@ def load_weights(llara: Llara, weights: dict[str, Tensor]) -> None:
             parameter.copy_(weights[name])
 
 
+def save_best(checkpoints: Path, weights: dict[str, Tensor], counters: Counters) -> None:
+    """Keep the weights of the best validation under a name of their own, so that the previous best survives.
+
+    Raises:
+        CheckpointError: If the disk refuses.
+    """
+    path = _best_path(checkpoints, counters)
+    fresh = path.with_name(path.name + ".writing")
+    with _explain_refusal(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, str(fresh))
+        os.replace(fresh, path)
+
+
+def load_best(checkpoints: Path, counters: Counters) -> dict[str, Tensor]:
+    """The weights that `save_best` kept for these counters.
+
+    Raises:
+        CheckpointError: If they are missing or damaged.
+    """
+    return _read_tensors(_best_path(checkpoints, counters))
+
+
+def remove_outdated_best(checkpoints: Path, counters: Counters) -> None:
+    """Remove all best weights but the current; call it once the counters are on the disk."""
+    current = _best_path(checkpoints, counters)
+    for path in current.parent.glob("step-*.safetensors"):
+        if path != current:
+            path.unlink()
+
+
+def _best_path(checkpoints: Path, counters: Counters) -> Path:
+    return checkpoints / "best" / f"step-{counters.best_step}.safetensors"
+
+
 def save_state(folder: Path, llara: Llara, optimizer: torch.optim.Optimizer, counters: Counters) -> None:
-    """Write a checkpoint folder in one rename: an interruption leaves the previous one."""
+    """Write a checkpoint folder by renaming: an interruption at any point leaves it or the previous one.
+
+    Raises:
+        CheckpointError: If the disk refuses; the previous checkpoint is untouched.
+    """
     fresh = folder.with_name(folder.name + ".writing")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    save_file(trained_weights(llara), str(fresh / WEIGHTS))
     moments = {
         f"{place}.{name}": value.detach().cpu().clone().contiguous()
         for place, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
-    save_file(moments, str(fresh / OPTIMIZER))
-    (fresh / COUNTERS).write_text(json.dumps(asdict(counters)), encoding="utf-8")
+    with _explain_refusal(folder):
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        save_file(trained_weights(llara), str(fresh / WEIGHTS))
+        save_file(moments, str(fresh / OPTIMIZER))
+        (fresh / COUNTERS).write_text(json.dumps(asdict(counters)), encoding="utf-8")
+        _swap_in(fresh, folder)
+
+
+def _swap_in(fresh: Path, folder: Path) -> None:
     old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
+        # Only now: without `folder`, `old` is the only complete checkpoint.
+        shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
     os.replace(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _explain_refusal(path: Path) -> Iterator[None]:
+    """Turn errors of the disk into one that says what survives."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"cannot write checkpoint {path}: {error}. The previous one is untouched. "
+            "Free space, then run the same command with --resume."
+        ) from error
 
 
 def find_state(folder: Path) -> Path | None:
@@ -90,22 +150,43 @@ def find_state(folder: Path) -> Path | None:
     return None
 
 
-def load_state(folder: Path, llara: Llara, optimizer: torch.optim.Optimizer) -> Counters:
-    """Restore weights and optimizer; returns the counters.
+def read_counters(folder: Path) -> Counters:
+    """The counters of a checkpoint.
+
+    Raises:
+        CheckpointError: If they are missing or damaged.
+    """
+    try:
+        return Counters(**json.loads((folder / COUNTERS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(folder / COUNTERS, error) from error
+
+
+def load_state(folder: Path, llara: Llara, optimizer: torch.optim.Optimizer) -> None:
+    """Restore weights and optimizer.
 
     Raises:
         CheckpointError: If the checkpoint is damaged or belongs to another model.
     """
-    try:
-        counters = Counters(**json.loads((folder / COUNTERS).read_text(encoding="utf-8")))
-        weights = load_file(str(folder / WEIGHTS))
-        moments = load_file(str(folder / OPTIMIZER))
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"checkpoint {folder} is damaged: {error}. Train again without --resume.") from error
-    load_weights(llara, weights)
+    moments = _read_tensors(folder / OPTIMIZER)
+    load_weights(llara, _read_tensors(folder / WEIGHTS))
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in moments.items():
-        place, name = key.split(".", 1)
+        place, _, name = key.partition(".")
+        fits = place.isdigit() and int(place) < len(parameters)
+        if not fits or (name != "step" and value.shape != parameters[int(place)].shape):
+            raise _damaged(folder / OPTIMIZER, f"'{key}' fits none of the {len(parameters)} trained weights")
         state.setdefault(int(place), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return counters
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, reason: object) -> CheckpointError:
+    return CheckpointError(f"checkpoint file {path} is missing or damaged: {reason}. Train again without --resume.")
