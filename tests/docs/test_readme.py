@@ -1,0 +1,92 @@
+"""Every command and every Python block of the README runs, in order, on data like the reader's own."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from llara.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICK = (
+    "train.epochs=0.02", "train.validations=1", "backbone.adapt.steps=1", "backbone.adapt.batch_size=2",
+    "backbone.nano={hidden_size: 32, num_layers: 1, num_heads: 2, vocabulary: 400}", "recommender.fit.epochs=1",
+    "data.candidates.draws=2", "evaluate.validation_limit=20", "evaluate.examples=1",
+)  # fmt: skip
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands(name: str) -> list[list[str]]:
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith(f"{name} ")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a log and a catalog under the names that the README uses, and the repository's configs."""
+    folder = tmp_path_factory.mktemp("reader")
+    rng = np.random.default_rng(0)
+    rows = [
+        {"user": f"u{user}", "item": f"i{item + 1}", "time": 1_600_000_000 + 1000 * user + place}
+        for user in range(1, 61)
+        for place, item in enumerate(rng.permutation(60)[:9])
+    ]
+    pl.DataFrame(rows).write_csv(folder / "LOG.csv")
+    titles = {"item": [f"i{i}" for i in range(1, 61)], "title": [f"Thing number {i}" for i in range(1, 61)]}
+    pl.DataFrame(titles).write_csv(folder / "ITEMS.csv")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def test_readme_shows_the_two_commands_and_the_makefile_has_them() -> None:
+    targets = [arguments[1] for arguments in commands("make")]
+    assert targets == ["quickstart", "test"]
+    for target in targets:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_every_llara_command_of_the_readme_runs(workplace: Path) -> None:
+    assert len(commands("llara")) >= 7
+    for _, *arguments in commands("llara"):
+        quick = [word for setting in QUICK for word in ("--set", setting)] if arguments[0] == "train" else []
+        result = CliRunner().invoke(app, [*arguments, *quick])
+        assert result.exit_code == 0, (arguments, result.output, result.exception)
+    assert (workplace / "runs" / "mine" / "report.html").is_file()
+    assert (workplace / "histograms.png").is_file()
+
+
+def test_every_python_block_of_the_readme_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (workplace / "runs" / "mine").is_dir(), "the commands above make the run"
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("1 i")
+
+
+def test_quickstart_compares_all_models_on_the_same_candidates(workplace: Path) -> None:
+    quick = [word for setting in QUICK for word in ("--set", setting)]
+    result = CliRunner().invoke(app, ["quickstart", "--output", str(workplace / "quick"), *quick])
+    assert result.exit_code == 0, (result.output, result.exception)
+    for shown in ("popularity", "sasrec", "text-only", "hybrid", "HR@1", "NDCG@10", "own data", "report"):
+        assert shown in result.output
+    again = CliRunner().invoke(app, ["quickstart", "--output", str(workplace / "quick")])
+    assert "--force" in str(again.exception)
+
+
+def test_files_that_the_readme_links_to_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    missing = [link for link in links if not link.startswith("http") and not (ROOT / link).exists()]
+    assert missing == []
