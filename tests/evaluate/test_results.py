@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -216,3 +217,15 @@ def test_summary_says_who_found_most_and_whether_it_is_sure() -> None:
     assert "too close to call" in summarize(close)
     assert "no other model" in summarize(compare_results([_result("A", hit_every=2)], baseline="A"))
     assert "blind guess would reach 20.0%" in summarize(compare_results([_result("A", hit_every=2)]))
+
+
+def test_compact_table_breaks_names_between_words_only_and_keeps_numbers_whole() -> None:
+    names = ["popularity", "sasrec", "text-only LLaRA (listwise)", "hybrid LLaRA (free generation)"]
+    results = [ModelResult(name, np.ones((20, 450), dtype=int), 20, ("h",) * 20, 1234.5) for name in names]
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(results_table(compare_results(results, baseline="sasrec"), compact=True))
+    text = console.export_text()
+    for word in (*" ".join(names).split(), "9,000", "/ 9,000", "1.000", "baseline", "1,234.5", "NDCG@10", "= tie"):
+        assert word in text
+    assert re.search(r"\[0\.\d{3}, 1\.000\]", text)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80

@@ -15,7 +15,6 @@ from llara.evaluate.statistics import PairedTest
 
 _SIGNS = {"better": "▲", "worse": "▼", "tie": "="}
 _HEADING_BREAKS = {"ValidRatio": "Valid\nRatio", "hits / rows": "hits\n/ rows"}
-_WIDEST_WORD = 16
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,14 @@ def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:
         caption=table_caption(report),
         caption_justify="left",
         box=box.SIMPLE_HEAD if compact else box.HEAVY_HEAD,
-        padding=(0, 1, 0, 0) if compact else (0, 1),
-        pad_edge=not compact,
+        padding=0 if compact else (0, 1),
+        show_edge=not compact,
     )
     for position, title in enumerate(column_titles(report)):
         heading = _HEADING_BREAKS.get(title, title.replace(" ", "\n", 1)) if compact else title
         justify: Literal["left", "right"] = "left" if position == 0 else "right"
-        least = _longest_word(report) if position == 0 else None
-        table.add_column(Text(heading), justify=justify, overflow="fold", min_width=least)
+        # Numbers stay whole: names, which wrap between words, give way to them.
+        table.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=compact and position > 0)
     for row in table_rows(report):
         name, *numbers = row.cells
         if compact:
@@ -81,12 +80,6 @@ def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:
         # Text objects, since a model name may contain what rich would read as markup
         table.add_row(*(Text(cell) for cell in (name, *numbers)), style="bold" if row.best else None)
     return table
-
-
-def _longest_word(report: EvaluationReport) -> int:
-    """Width below which a name would break within a word; long names of run folders may."""
-    words = [word for result in report.results for word in result.name.split()]
-    return min(_WIDEST_WORD, max(map(len, words), default=1))
 
 
 def markdown_table(report: EvaluationReport) -> str:
