@@ -40,7 +40,8 @@ class Evaluated:
 
     Attributes:
         report: Models on the same candidates, scored.
-        generation: The same models' free generation on the first draws; None if none was asked.
+        generation: Free generation on the first draws; None if none was asked, or if it covers all draws and so stands
+            in `report`.
         judged: By model name, in table order.
         examples: Example prompts with each model's choice.
         task: Rows and candidates.
@@ -89,18 +90,28 @@ def evaluate_run(
                     name, llara, task, scorer=scorer, batch_size=batch_size, on_progress=advance if show else None
                 )
             )
-    report = compare_results([entry.result for entry in judged], baseline=llara.recommender.name)
-    generation = None
-    if config.evaluate.generation_draws > 0 and config.train.objective.uses_answer:
-        few = task.first_draws(config.evaluate.generation_draws)
-        name = model_name(llara, "free generation")
-        with console.progress_bar(f"generating with {name}", len(few.draws) * len(few.examples)) as advance:
-            written = judge_generation(name, llara, few, batch_size=batch_size, on_progress=advance if show else None)
-        generation = compare_results([written.result])
+    written = _judge_generation(llara, task, config=config, show=show)
+    together = written is not None and written.result.draws == len(task.draws)
+    generation = compare_results([written.result]) if written is not None and not together else None
+    ranked = [*judged, written] if written is not None and together else judged
+    report = compare_results([entry.result for entry in ranked], baseline=llara.recommender.name)
+    if written is not None:
         judged.append(written)
     by_name = {entry.result.name: entry for entry in judged}
     examples = example_prompts(llara, task, by_name, count=config.evaluate.examples)
     return Evaluated(report, generation, by_name, examples, task)
+
+
+def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, show: bool) -> Judged | None:
+    """Free generation on the first draws, if it was trained for and asked for."""
+    if config.evaluate.generation_draws == 0 or not config.train.objective.uses_answer:
+        return None
+    few = task.first_draws(config.evaluate.generation_draws)
+    name = model_name(llara, "free generation")
+    with console.progress_bar(f"generating with {name}", len(few.draws) * len(few.examples)) as advance:
+        return judge_generation(
+            name, llara, few, batch_size=config.evaluate.batch_size, on_progress=advance if show else None
+        )
 
 
 def _trained_scorers(llara: Llara, config: RunConfig) -> list[ScorerName]:

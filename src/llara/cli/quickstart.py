@@ -31,7 +31,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
             seed=seed,
             # More test readers than the paper's tenth (450, not 150) make the comparison less a matter of luck.
             split=SplitConfig(train_until=0.6, validation_until=0.7),
-            candidates=CandidateConfig(draws=5, seed=seed),
+            candidates=CandidateConfig(draws=2, seed=seed),
         ),
         recommender=RecommenderConfig(fit=FitConfig(seed=seed)),
         backbone=BackboneConfig(
@@ -52,7 +52,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         ),
         recommender_prior=True,
         evaluate=EvaluateConfig(
-            validation_rows="dense", validation_limit=300, validation_draws=1, generation_draws=1, batch_size=32
+            validation_rows="dense", validation_limit=300, validation_draws=1, generation_draws=2, batch_size=32
         ),
     )
 

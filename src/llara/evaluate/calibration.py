@@ -61,7 +61,7 @@ def calibrate_prior(llara: Llara, task: RankingTask, *, batch_size: int) -> Prio
         task: Validation rows; all draws are used.
         batch_size: Prompts per forward pass.
     """
-    learned = float(llara.prior_weight)
+    learned = float(llara.prior_weight.detach())
     histories = task.examples.histories()
     heads, priors = [], []
     with torch.no_grad():
