@@ -63,7 +63,7 @@ def progress_bar(description: str, total: int) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=not err.is_terminal) as progress:
+    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
         task = progress.add_task(description, total=total, note="")
 
         def advance(done: int, note: str = "") -> None:

@@ -35,8 +35,8 @@ class EvaluateConfig:
     validation_draws: int = 3
     """Candidate draws over which each validation during training is averaged, >= 1."""
     generation_draws: int = 1
-    """Candidate draws answered by free generation (the paper's way, with ValidRatio); 0: none. Where it covers all draws,
-    it joins the table of the other models."""
+    """Candidate draws answered by free generation (the paper's way, with ValidRatio); 0: none. Where it covers all
+    draws, it joins the table of the other models."""
     batch_size: int = 16
     """Prompts per forward pass."""
     examples: int = 10
