@@ -84,6 +84,8 @@ def train_run(
     if config.backbone.path != NANO:
         check_backbone_folder(config.backbone.path)
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
+    for columns in (config.prompt.item_text, config.backbone.adapt.columns):
+        dataset.catalog.texts(columns)  # refuses unknown ones
     split = split_dataset(dataset, config.data.split)
     validation = _validation_task(config, dataset, split)
     test = build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws)
