@@ -1,0 +1,162 @@
+import _thread
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llara.config import load_config
+from llara.train import read_metrics
+
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import World
+
+LONGER = ("--set", "train.epochs=4", "--set", "train.validations=8")
+
+
+@contextmanager
+def _largest_file(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes: what a full disk does to a program, without filling one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _losses(folder: Path) -> list[tuple[float, float | None]]:
+    return [(record["loss"], record.get("validation_hit_ratio")) for record in read_metrics(folder)]
+
+
+def test_killed_run_is_no_run_and_resumes_to_what_an_uninterrupted_one_gives(world: "World") -> None:
+    config, final = world.config("killed"), world.folder / "killed"
+    partial = final.with_name("killed.partial")
+    command = [str(Path(sys.executable).with_name("llara")), "train", str(config), *LONGER]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for(partial / "checkpoints" / "last" / "state.json", process)
+    process.kill()
+    process.wait()
+    assert not final.exists()
+    assert "is no run folder" in world.llara("recommend", final, "--user", "1").refused()
+    assert "interrupted run is at" in world.llara("train", config, *LONGER).refused()
+    other = world.llara("train", config, *LONGER, "--resume", "--set", "seed=1").refused()
+    assert "other settings or data" in other
+
+    resumed = world.llara("train", config, *LONGER, "--resume", "--json").json()
+    whole = world.llara("train", config, *LONGER, "--set", f"output={world.folder / 'whole'}", "--json").json()
+    assert 0 < len(_losses(final)) == len(_losses(world.folder / "whole"))
+    assert _losses(final) == _losses(world.folder / "whole")
+    for name in ("best_step", "best_validation_hit_ratio"):
+        assert resumed[name] == whole[name]
+    hits = [[model["hits"] for model in run["evaluation"]["models"]] for run in (resumed, whole)]
+    assert hits[0] == hits[1]
+    assert not partial.exists()
+
+
+def test_interrupt_leaves_a_partial_run_and_says_how_to_go_on(world: "World") -> None:
+    config = world.config("stopped")
+    partial = world.folder / "stopped.partial"
+
+    def press_ctrl_c() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (partial / "checkpoints" / "last" / "state.json").exists():
+            time.sleep(0.002)
+        _thread.interrupt_main()
+
+    watcher = threading.Thread(target=press_ctrl_c)
+    watcher.start()
+    outcome = world.llara("train", config, *LONGER)
+    watcher.join()
+    assert outcome.code == 130
+    assert "--resume" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert partial.is_dir()
+    assert not (world.folder / "stopped").exists()
+    assert world.llara("train", config, "--force").code == 0
+    assert not partial.exists()
+
+
+def test_existing_run_is_refused_and_untouched(world: "World") -> None:
+    before = world.contents(world.hybrid)
+    message = world.llara("train", world.config("hybrid")).refused()
+    assert "exists already" in message
+    assert "--force" in message
+    assert "It is finished already" in world.llara("train", world.config("hybrid"), "--resume").refused()
+    assert world.contents(world.hybrid) == before
+
+
+def test_nothing_to_resume_is_refused(world: "World") -> None:
+    message = world.llara("train", world.config("never-started"), "--resume").refused()
+    assert "no interrupted run at" in message
+    assert "Start without --resume" in message
+    assert not (world.folder / "never-started.partial").exists()
+
+
+def test_force_replaces_a_run_as_a_whole(world: "World") -> None:
+    replaced = world.folder / "replaced"
+    shutil.copytree(world.text_only, replaced)
+    (replaced / "left-over.txt").write_text("old")
+    assert world.llara("train", world.config("replaced"), "--force").code == 0
+    assert load_config(replaced / "config.yaml").train.curriculum.kind == "paper"
+    assert not (replaced / "left-over.txt").exists()
+    assert not list(world.folder.glob("replaced.*[!l]"))
+
+
+def test_force_replaces_nothing_that_is_no_run(world: "World") -> None:
+    precious = world.folder / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    assert "is no run folder" in world.llara("train", world.config("precious"), "--force").refused()
+    assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("size", [500, 20_000, 60_000], ids=["settings", "recommender", "backbone"])
+def test_full_disk_spares_the_earlier_run_and_resume_goes_on(world: "World", size: int) -> None:
+    name = f"full-{size}"
+    final = world.folder / name
+    shutil.copytree(world.text_only, final)
+    before, config = world.contents(final), world.config(name)
+    with _largest_file(size):
+        outcome = world.llara("train", config, "--force", "--json")
+    message = outcome.refused()
+    assert "cannot write" in message
+    assert "--resume" in message
+    assert json.loads(outcome.out)["error"]["type"] == "DataError"
+    assert world.contents(final) == before
+    assert world.llara("train", config, "--resume").code == 0
+    assert load_config(final / "config.yaml").train.curriculum.kind == "paper"
+    assert _losses(final) == _losses(world.hybrid)
+
+
+def test_full_disk_spares_the_earlier_dataset_and_evaluation(world: "World") -> None:
+    log, items = world.folder / "log.csv", world.folder / "items.csv"
+    data, evaluation = world.folder / "kept-data", world.folder / "kept-evaluation"
+    shutil.copytree(world.data, data)
+    shutil.copytree(world.hybrid, evaluation)
+    before = world.contents(data), world.contents(evaluation)
+    with _largest_file(300):
+        imported = world.llara("data", "import", log, data, "--items", items, "--force")
+    with _largest_file(20_000):
+        evaluated = world.llara("evaluate", world.hybrid, "--output", evaluation, "--force", "--draws", "1")
+    for outcome in (imported, evaluated):
+        assert "cannot write" in outcome.refused()
+        assert "untouched" in outcome.refused()
+    assert (world.contents(data), world.contents(evaluation)) == before
+    assert not [path for path in world.folder.iterdir() if path.name.startswith(".kept")]
