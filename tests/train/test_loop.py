@@ -210,6 +210,20 @@ def test_the_released_curriculum_draws_once_per_batch(tiny_llara: Build, make_ex
     assert {record.hybrid_realized for record in records} == {0.0, 1.0}
 
 
+def test_the_scheduled_rate_is_the_one_that_moves_weights(tiny_llara: Build, make_examples: MakeExamples) -> None:
+    llara = tiny_llara()
+    heads = [llara.head.weight.detach().clone()]
+    config = settings(optimizer=OptimizerConfig(learning_rate=0.02, floor_ratio=0.1))
+
+    def on_step(_: StepRecord) -> None:
+        heads.append(llara.head.weight.detach().clone())
+
+    Trainer(llara, make_examples(20), config=config, validate=always_zero, on_step=on_step).train()
+    # Adam's first update is the rate, whatever the gradient.
+    assert float((heads[1] - heads[0]).abs().max()) == pytest.approx(0.002, rel=0.01)
+    assert float((heads[2] - heads[1]).abs().max()) > 0.005
+
+
 def test_the_best_weights_are_restored_at_the_end(tiny_llara: Build, make_examples: MakeExamples) -> None:
     llara = tiny_llara()
     seen: list[dict[str, Tensor]] = []
