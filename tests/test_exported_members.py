@@ -26,7 +26,7 @@ def test_evaluate_can_be_called_however_it_is_reached() -> None:
     import llara.evaluate as package
     from llara.evaluate.task import evaluate
 
-    with pytest.raises(TypeError, match="evaluate.. missing 3 required positional arguments: 'llara', 'examples'"):
+    with pytest.raises(TypeError, match=r"evaluate\(\) missing 3 required positional arguments: 'llara', 'examples'"):
         llara.evaluate()  # type: ignore[call-arg]
     assert package.evaluate is evaluate
 

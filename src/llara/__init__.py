@@ -29,13 +29,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    # The package llara.evaluate can be called; the import system sets its name here as soon as anyone imports it.
-    if name == "evaluate":
-        return import_module("llara.evaluate")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'llara' has no attribute '{name}'; public are {', '.join(__all__)}")
-    return getattr(import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # so that type checkers still refuse unknown names
+
+    def __getattr__(name: str) -> object:
+        # The package llara.evaluate can be called; the import system sets its name here once anyone imports it.
+        if name == "evaluate":
+            return import_module("llara.evaluate")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'llara' has no attribute '{name}'; public are {', '.join(__all__)}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -69,7 +69,7 @@ def test_model_names_become_file_names() -> None:
 
 def test_run_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot create .*Choose a folder that you may write to"):
+    with pytest.raises(ConfigError, match=r"cannot create .*Choose a folder that you may write to"):
         open_run(str(tmp_path / "file" / "run"), resume=False, force=False)
 
 

@@ -68,7 +68,7 @@ def llara(*arguments: str | Path) -> Outcome:
             main()
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        except Exception:  # noqa: BLE001  (the interpreter would print it and exit with 1)
+        except Exception:  # the interpreter would print it and exit with 1
             traceback.print_exc()
             code = 1
     return Outcome(code, out.getvalue(), err.getvalue())
@@ -82,8 +82,9 @@ def write_log(folder: Path) -> tuple[Path, Path]:
     lines = ["user_id,item_id,timestamp"]
     for user in range(NUM_USERS):
         start = int(rng.integers(NUM_ITEMS))
-        for step in range(PER_USER):
-            lines.append(f"{user + 1},{101 + (start + step) % NUM_ITEMS},{10_000 * user + 10 * step}")
+        lines += [
+            f"{user + 1},{101 + (start + step) % NUM_ITEMS},{10_000 * user + 10 * step}" for step in range(PER_USER)
+        ]
     log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     titles = [f"Story {number} [bold]" if number % 7 == 0 else f"Story {number}" for number in range(NUM_ITEMS)]
     rows = [f'{101 + number},"{title}",{1980 + number}' for number, title in enumerate(titles)]

@@ -1,0 +1,199 @@
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import llara as package
+from llara.data import (
+    CandidateConfig,
+    CandidateSet,
+    Catalog,
+    Dataset,
+    DatasetInfo,
+    InteractionLog,
+    Sequences,
+    Split,
+    SplitConfig,
+    prefix_examples,
+    split_users,
+)
+from llara.errors import ConfigError, DataError
+from llara.evaluate import (
+    EvaluateConfig,
+    RankingTask,
+    build_task,
+    judge_generation,
+    judge_llara,
+    judge_recommender,
+    model_name,
+)
+from llara.model import BackboneConfig, Llara, NanoConfig
+from llara.recommender import Popularity, SASRec
+
+if TYPE_CHECKING:
+    from llara.evaluate.task import Part
+    from llara.model import ScorerName
+
+NUM_USERS, PER_USER, NUM_ITEMS, DRAWS = 200, 4, 24, 3
+CONFIG = CandidateConfig(num_negatives=4, draws=DRAWS, seed=3)
+
+
+@pytest.fixture(scope="module")
+def dataset(tiny_catalog: Catalog) -> Dataset:
+    """200 users with 4 items each; of two unseen items the popular one is drawn more often (weight 1 / rank)."""
+    rng = np.random.default_rng(0)
+    weights = 1 / np.arange(1, NUM_ITEMS + 1)
+    users = [
+        rng.choice(np.arange(1, NUM_ITEMS + 1), size=PER_USER, replace=False, p=weights / weights.sum())
+        for _ in range(NUM_USERS)
+    ]
+    sequences = Sequences.from_lists([user.tolist() for user in users])
+    log = InteractionLog(sequences, np.arange(PER_USER * NUM_USERS), tuple(f"u{user}" for user in range(NUM_USERS)))
+    info = DatasetInfo("toy", "movie", NUM_USERS, NUM_ITEMS, PER_USER * NUM_USERS, "", "", {})
+    return Dataset(info, tiny_catalog, log)
+
+
+@pytest.fixture(scope="module")
+def split(dataset: Dataset) -> Split:
+    return split_users(dataset.log, SplitConfig(train_until=0.5, validation_until=0.9))
+
+
+@pytest.fixture(scope="module")
+def llara(dataset: Dataset) -> Llara:
+    """A random one-layer model with random listwise head."""
+    nano = NanoConfig(hidden_size=32, num_layers=1, num_heads=2, vocabulary=400)
+    recommender = SASRec(NUM_ITEMS, width=16, seed=0)
+    return Llara.from_backbone(BackboneConfig(tuning="frozen", nano=nano), recommender, dataset.catalog).eval()
+
+
+@pytest.fixture(scope="module")
+def task(dataset: Dataset, split: Split) -> RankingTask:
+    return build_task(dataset, split, "test", CONFIG, draws=DRAWS)
+
+
+def test_task_is_a_function_of_data_seed_and_draw(dataset: Dataset, split: Split, task: RankingTask) -> None:
+    assert build_task(dataset, split, "test", CONFIG, draws=DRAWS).hashes == task.hashes
+    assert build_task(dataset, split, "test", CONFIG, draws=1).hashes == task.hashes[:1]
+    assert task.first_draws(2).hashes == task.hashes[:2]
+    other = CandidateConfig(num_negatives=4, draws=DRAWS, seed=4)
+    assert not set(build_task(dataset, split, "test", other, draws=DRAWS).hashes) & set(task.hashes)
+
+
+def test_parts_and_draws_have_streams_of_their_own(dataset: Dataset, split: Split, task: RankingTask) -> None:
+    assert len(set(task.hashes)) == DRAWS
+    as_validation = build_task(dataset, split, "validation", CONFIG, draws=DRAWS, examples=split.test)
+    assert not set(as_validation.hashes) & set(task.hashes)
+    assert (as_validation.target_columns != task.target_columns).any()
+
+
+def test_task_names_users_and_items_by_the_sources_ids(dataset: Dataset, split: Split, task: RankingTask) -> None:
+    assert task.candidate_items.shape == (DRAWS, len(split.test), 5)
+    assert list(task.user_ids) == [dataset.log.user_ids[user] for user in split.test.user_index]
+    assert task.item_ids[1] == 101
+    targets = np.take_along_axis(task.candidate_items, task.target_columns[:, :, None], axis=2)[:, :, 0]
+    assert (targets == split.test.target).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), part=st.sampled_from(["validation", "test"]))
+def test_candidates_hold_the_target_once_and_nothing_of_the_history(
+    dataset: Dataset, split: Split, seed: int, part: "Part"
+) -> None:
+    drawn = build_task(dataset, split, part, CandidateConfig(num_negatives=4, seed=seed), draws=1)
+    for row, history in enumerate(drawn.examples.histories()):
+        items = drawn.candidate_items[0, row].tolist()
+        assert len(set(items)) == 5
+        assert items.count(int(drawn.examples.target[row])) == 1
+        assert not set(items) & set(history)
+
+
+def test_other_rows_of_a_part_can_be_judged(dataset: Dataset, split: Split) -> None:
+    rows = prefix_examples(dataset.log.sequences, history_length=10, min_history=3)
+    task = build_task(dataset, split, "validation", CONFIG, draws=1, examples=rows)
+    assert len(task.examples) == len(rows) > len(split.validation)
+
+
+def test_popularity_beats_random_where_few_items_are_popular(dataset: Dataset, split: Split) -> None:
+    task = build_task(dataset, split, "validation", CONFIG, draws=DRAWS)
+    popularity = Popularity.from_sequences(split.train_sequences, num_items=NUM_ITEMS)
+    knows_nothing = Popularity(torch.randperm(NUM_ITEMS + 1, generator=torch.Generator().manual_seed(1)))
+    good, bad = judge_recommender("popularity", popularity, task), judge_recommender("random", knows_nothing, task)
+    assert good.result.candidate_hashes == bad.result.candidate_hashes == task.hashes
+    assert good.result.mrr is not None
+    assert bad.result.mrr is not None
+    assert good.result.mrr > bad.result.mrr + 0.1
+
+
+@pytest.mark.parametrize("scorer", ["answer", "listwise"])
+def test_judging_draws_equals_scoring_each_directly(llara: Llara, task: RankingTask, scorer: "ScorerName") -> None:
+    judged = judge_llara("ours", llara, task, scorer=scorer, batch_size=4)
+    ids = llara.catalog.item_ids
+    histories = [[ids[item] for item in history] for history in task.examples.histories()]
+    for number, draw in enumerate(task.draws):
+        candidates = [[ids[item] for item in row] for row in draw.items]
+        scores = llara.score(histories, candidates, scorer=scorer)
+        assert judged.predictions.scores is not None
+        np.testing.assert_allclose(judged.predictions.scores[number], scores, rtol=2e-5, atol=1e-4)
+        best = np.argmax(scores, axis=1) == draw.target_column
+        assert ((judged.result.ranks[number] == 1) == best).all()
+    assert judged.result.candidate_hashes == task.hashes
+
+
+def test_progress_counts_every_row_of_every_draw(llara: Llara, task: RankingTask) -> None:
+    counted: list[int] = []
+    judge_llara("ours", llara, task, scorer="listwise", batch_size=4, on_progress=counted.append)
+    assert sum(counted) == DRAWS * len(task.examples)
+
+
+def test_answers_of_an_untaught_model_are_invalid_and_count_as_misses(llara: Llara, task: RankingTask) -> None:
+    judged = judge_generation("free", llara, task.first_draws(1), batch_size=8)
+    result = judged.result
+    assert result.valid is not None
+    assert not result.valid.all()
+    assert (result.ranks[~result.valid] == 5).all()
+    assert (result.hits, result.total) == (int((result.ranks == 1).sum()), len(task.examples))
+    assert result.task == "free generation"
+    assert judged.predictions.answers is not None
+    chosen = judged.predictions.chosen_ids[0]
+    assert [item is not None for item in chosen] == result.valid[0].tolist()
+
+
+def test_public_evaluate_gives_the_same_numbers_as_judging(llara: Llara, split: Split, task: RankingTask) -> None:
+    recommender = llara.recommender
+    report = package.evaluate(llara, split.test, task.draws, scorer="listwise", baseline=recommender)
+    assert [result.name for result in report.results] == ["sasrec", "hybrid LLaRA (listwise)"]
+    assert report.baseline == "sasrec"
+    direct = judge_llara("x", llara, task, scorer="listwise", batch_size=16).result
+    assert (report.results[1].ranks == direct.ranks).all()
+    alone = package.evaluate(llara, split.test, task.draws[:1])
+    assert [result.name for result in alone.results] == [model_name(llara, llara.default_scorer)]
+    assert alone.baseline is None
+
+
+def test_public_evaluate_refuses_draws_of_other_rows(llara: Llara, split: Split, task: RankingTask) -> None:
+    short = CandidateSet(task.draws[0].items[:2], task.draws[0].target_column[:2])
+    with pytest.raises(DataError, match="candidate draw 1 has 2 rows, the examples have 20"):
+        package.evaluate(llara, split.test, [task.draws[0], short])
+    with pytest.raises(DataError, match="found 20 rows and 0 draws"):
+        package.evaluate(llara, split.test, [])
+    empty = split.test.select(np.zeros(0, dtype=np.int64))
+    with pytest.raises(DataError, match="found 0 rows"):
+        package.evaluate(llara, empty, task.draws)
+
+
+def test_names_tell_prompt_kind_and_scorer(llara: Llara) -> None:
+    assert model_name(llara, "answer") == "hybrid LLaRA (answer)"
+    llara.uses_behavior = False
+    try:
+        assert model_name(llara, "listwise") == "text-only LLaRA (listwise)"
+    finally:
+        llara.uses_behavior = True
+
+
+@pytest.mark.parametrize("name", ["validation_limit", "validation_draws", "batch_size"])
+def test_evaluate_settings_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"evaluate\.{name} must be >= 1, got 0"):
+        EvaluateConfig(**{name: 0})  # type: ignore[arg-type]
