@@ -30,6 +30,9 @@ def setup_logging(*, verbose: bool = False) -> None:
     logging.getLogger("llara").setLevel(logging.DEBUG if verbose else logging.INFO)
     # Its notices about generation flags repeat per batch and help nobody who runs a recommender.
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415  (slow; every caller needs it anyway)
+
+    transformers_logging.disable_progress_bar()
 
 
 def print_json(content: object) -> None:
