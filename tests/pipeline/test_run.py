@@ -222,3 +222,24 @@ def test_moved_data_is_found_when_told(world: "World", tmp_path: Path) -> None:
     output = tmp_path / "evaluation"
     arguments = ("--data", moved, "--output", output, "--scorer", "auto", "--draws", "1", "--json")
     assert world.llara("evaluate", world.hybrid, *arguments).json()["output"] == str(output)
+
+
+def test_full_tuning_with_recommender_prior_keeps_its_numbers_when_opened_again(world: "World") -> None:
+    run = world.folder / "prior"
+    chosen = (
+        "recommender_prior=true",
+        "backbone.tuning=full",
+        "backbone.adapt.steps=2",
+        "backbone.adapt.block_tokens=64",
+        "evaluate.generation_draws=0",
+        "evaluate.validation_rows=dense",
+        "prompt.item_text=[year]",
+    )
+    settings = [part for setting in chosen for part in ("--set", setting)]
+    trained = world.llara("train", world.config("prior"), *settings, "--json").json()
+    assert trained["generation"] is None
+    assert not (run / "adapter").exists()
+    assert not (run / "start").exists()
+    again = world.llara("evaluate", run, "--json").json()
+    assert _numbers(again["evaluation"]) == _numbers(trained["evaluation"])
+    assert len(world.llara("recommend", run, "--user", "1", "-k", "3", "--json").json()["recommendations"]) == 3

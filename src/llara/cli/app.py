@@ -63,7 +63,7 @@ def quickstart(
     from llara.cli.quickstart import run_quickstart
 
     console.setup_logging()
-    outcome = run_quickstart(output, seed=seed, force=force, overrides=overrides or [])
+    outcome = run_quickstart(output, seed=seed, force=force, overrides=overrides or [], tables=not json)
     if json:
         console.print_json(outcome)
 

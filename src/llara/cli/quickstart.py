@@ -57,7 +57,9 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
     )
 
 
-def run_quickstart(folder: Path, *, seed: int, force: bool, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def run_quickstart(
+    folder: Path, *, seed: int, force: bool, overrides: Sequence[str] = (), tables: bool = True
+) -> dict[str, Any]:
     """Make the sample, train text-only and hybrid LLaRA on the same recommender and candidates, compare.
 
     Args:
@@ -65,6 +67,7 @@ def run_quickstart(folder: Path, *, seed: int, force: bool, overrides: Sequence[
         seed: Of readers, models and candidates.
         force: Replace an earlier quickstart in `folder`.
         overrides: Settings to change, such as `train.epochs=2`.
+        tables: Print the results on stdout; False leaves it to the caller.
 
     Returns:
         The comparison as plain values, with paths and seconds.
@@ -95,7 +98,9 @@ def run_quickstart(folder: Path, *, seed: int, force: bool, overrides: Sequence[
     console.say("4/4 comparison on the same candidates")
     report = _side_by_side(text_only, hybrid)
     _save_comparison(hybrid, report, config)
-    _show(report, text_only, hybrid, time.perf_counter() - started)
+    if tables:
+        _show_tables(report, text_only, hybrid)
+    _show_next(hybrid, time.perf_counter() - started)
     return {
         "comparison": report.summary(),
         "generation": {
@@ -128,11 +133,15 @@ def _save_comparison(hybrid: FinishedRun, report: EvaluationReport, config: RunC
     save_evaluation(hybrid.folder, evaluated, config=config, dataset=dataset, split=split)
 
 
-def _show(report: EvaluationReport, text_only: FinishedRun, hybrid: FinishedRun, seconds: float) -> None:
+def _show_tables(report: EvaluationReport, text_only: FinishedRun, hybrid: FinishedRun) -> None:
     show_table(report)
     for run in (text_only, hybrid):
         if run.evaluated.generation is not None:
             show_table(run.evaluated.generation)
+
+
+def _show_next(hybrid: FinishedRun, seconds: float) -> None:
+    """What was done, and what to do with it."""
     user = hybrid.evaluated.task.user_ids[0]
     console.say(
         f"\nDone in {seconds:.0f} s. The readers are simulated: these numbers show that the parts work together,\n"
