@@ -58,6 +58,13 @@ class RunConfig:
                 f"got '{self.train.objective.name}'"
             )
 
+    def __post_init__(self) -> None:
+        if self.data.split.min_history < 1:
+            raise ConfigError(
+                f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: a prompt "
+                "without history has nothing to read."
+            )
+
     @property
     def llara(self) -> LlaraConfig:
         """The model's part."""
