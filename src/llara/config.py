@@ -57,8 +57,6 @@ class RunConfig:
                 "evaluate.scorer listwise needs train.objective.name listwise or sum, "
                 f"got '{self.train.objective.name}'"
             )
-
-    def __post_init__(self) -> None:
         if self.data.split.min_history < 1:
             raise ConfigError(
                 f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: a prompt "

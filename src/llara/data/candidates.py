@@ -67,11 +67,11 @@ class CandidateConfig:
             ("seed", self.seed, 0),
         ):
             if value < least:
-                raise ConfigError(f"candidates.{name} must be at least {least}, got {value}")
+                raise ConfigError(f"data.candidates.{name} must be at least {least}, got {value}")
         for name, choice in (("sampling", self.sampling), ("exclude", self.exclude)):
             allowed = get_args(type(self).__annotations__[name])
             if choice not in allowed:
-                raise ConfigError(f"candidates.{name} must be one of {', '.join(allowed)}, got {choice!r}")
+                raise ConfigError(f"data.candidates.{name} must be one of {', '.join(allowed)}, got {choice!r}")
 
 
 def sample_candidates(

@@ -156,7 +156,7 @@ def _refuse_too_few(allowed: NDArray[np.bool_], num_negatives: int, *, rows: Int
     raise DataError(
         f"row {rows[short]} (user index {users[short]}): {num_negatives} negatives are asked for, but only "
         f"{available[short]} of {allowed.shape[1]} items can be drawn; the others are the target, seen by the user, or "
-        "without any weight. Lower candidates.num_negatives or use a larger catalog."
+        "without any weight. Lower data.candidates.num_negatives or use a larger catalog."
     )
 
 

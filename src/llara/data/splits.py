@@ -52,16 +52,18 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         if self.method not in get_args(SplitMethod):
-            raise ConfigError(f"split.method must be one of {', '.join(get_args(SplitMethod))}, got {self.method!r}")
+            raise ConfigError(
+                f"data.split.method must be one of {', '.join(get_args(SplitMethod))}, got {self.method!r}"
+            )
         if self.history_length < 1:
-            raise ConfigError(f"split.history_length must be at least 1, got {self.history_length}")
+            raise ConfigError(f"data.split.history_length must be at least 1, got {self.history_length}")
         if not 0 <= self.min_history <= self.history_length:
             raise ConfigError(
-                f"split.min_history must be in [0, history_length = {self.history_length}], got {self.min_history}"
+                f"data.split.min_history must be in [0, history_length = {self.history_length}], got {self.min_history}"
             )
         if not 0.0 < self.train_until < self.validation_until < 1.0:
             raise ConfigError(
-                "split.train_until and split.validation_until must rise within (0, 1), "
+                "data.split.train_until and data.split.validation_until must rise within (0, 1), "
                 f"got {self.train_until} and {self.validation_until}"
             )
 
@@ -76,14 +78,14 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
     if config.method == "rows":
         if dataset.rows is None:
             raise ConfigError(
-                f"split.method 'rows' needs released rows, and data set {dataset.info.name!r} has none. "
+                f"data.split.method 'rows' needs released rows, and data set {dataset.info.name!r} has none. "
                 "Choose another method, or import rows with `llara data import --rows`."
             )
         return split_rows(dataset.rows, dataset.log, config)
     if config.method == "time":
         if dataset.info.origin.get("timestamps") in ("positions", "file order"):
             raise ConfigError(
-                f"split.method 'time' needs real times, and data set {dataset.info.name!r} has an order only. "
+                f"data.split.method 'time' needs real times, and data set {dataset.info.name!r} has an order only. "
                 "Choose 'users' or 'leave-one-out', or import with a time column."
             )
         return split_by_time(dataset.log, config)
@@ -252,6 +254,6 @@ def _checked(split: Split, config: SplitConfig) -> Split:
         if len(getattr(split, part)) == 0:
             raise DataError(
                 f"the {split.name!r} split has no {part} rows: no user there has the {config.min_history} earlier "
-                "items that split.min_history asks for. Use more data, a smaller min_history, or other cutoffs."
+                "items that data.split.min_history asks for. Use more data, a smaller min_history, or other cutoffs."
             )
     return split
