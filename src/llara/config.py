@@ -59,8 +59,8 @@ class RunConfig:
             )
         if self.data.split.min_history < 1:
             raise ConfigError(
-                f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: a prompt "
-                "without history has nothing to read."
+                f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: "
+                "a prompt without history has nothing to read."
             )
 
     @property
