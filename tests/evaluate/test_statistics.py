@@ -143,3 +143,28 @@ def test_bad_input_is_refused() -> None:
         wilson_interval(1, 2, level=95)
     with pytest.raises(ConfigError, match="resamples"):
         bootstrap_interval(np.ones(3), resamples=0)
+
+
+def test_rows_of_one_user_count_as_one_observation() -> None:
+    users = np.repeat(np.arange(20), 50)
+    values = np.repeat((np.arange(20) % 2).astype(np.float64), 50)
+    by_rows, by_users = bootstrap_interval(values), bootstrap_interval(values, users=users)
+    one_each = bootstrap_interval((np.arange(20) % 2).astype(np.float64))
+    assert by_users.method == "bootstrap over users"
+    assert by_users.high - by_users.low > 5 * (by_rows.high - by_rows.low)
+    assert by_users.high - by_users.low == pytest.approx(one_each.high - one_each.low, abs=0.05)
+
+
+def test_users_with_more_rows_weigh_more_in_the_mean_over_rows() -> None:
+    users = np.array([0] * 90 + [1] * 10)
+    interval = bootstrap_interval(np.array([1.0] * 90 + [0.0] * 10), users=users)
+    assert 0.9 in interval
+    assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+def test_paired_test_flips_users_whole() -> None:
+    users = np.repeat(np.arange(3), 100)
+    better = paired_test(np.ones(300), np.zeros(300), users=users)
+    assert better.p_value > 0.05
+    assert better.verdict == "tie", "three users decide nothing, however many rows they have"
+    assert paired_test(np.ones(300), np.zeros(300)).verdict == "better"

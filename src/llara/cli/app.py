@@ -110,7 +110,12 @@ def _train_summary(finished: "FinishedRun") -> dict[str, Any]:
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
     part: Annotated[str, typer.Option("--task", help="Rows to rank: test or validation.")] = "test",
-    scorer: Annotated[str, typer.Option(help="auto, answer, listwise, or all that were trained.")] = "all",
+    rows: Annotated[
+        str, typer.Option(help="last: one row per user, the protocol's; dense: every position of those users.")
+    ] = "last",
+    scorer: Annotated[
+        str, typer.Option(help="auto, answer, listwise, or all that were trained and free generation.")
+    ] = "all",
     draws: Annotated[int | None, typer.Option(help="Candidate draws; as in training unless given.")] = None,
     against: Annotated[
         list[Path] | None, typer.Option(help="Another run to show beside, judged on the same candidates; repeatable.")
@@ -130,7 +135,15 @@ def evaluate(
 
     console.setup_logging()
     folder, evaluated = reevaluate(
-        run, part=part, scorer=scorer, draws=draws, against=against or [], data=data, output=output, force=force
+        run,
+        part=part,
+        rows=rows,
+        scorer=scorer,
+        draws=draws,
+        against=against or [],
+        data=data,
+        output=output,
+        force=force,
     )
     if json:
         generation = evaluated.generation

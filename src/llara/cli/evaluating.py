@@ -8,7 +8,7 @@ from llara.cli.judging import Evaluated, evaluate_run, save_evaluation
 from llara.cli.pipeline import trained_scorer
 from llara.cli.runs import fingerprint_data, read_config, read_manifest
 from llara.config import RunConfig
-from llara.data import Dataset, Split, load_dataset, new_folder, split_dataset
+from llara.data import Dataset, Split, held_out_examples, load_dataset, new_folder, split_dataset
 from llara.errors import ConfigError, DataError
 from llara.evaluate import Judged, RankingTask, build_task, judge_llara, model_name
 from llara.evaluate.task import Part
@@ -50,6 +50,7 @@ def reevaluate(
     run: Path,
     *,
     part: str,
+    rows: str,
     scorer: str,
     draws: int | None,
     against: Sequence[Path],
@@ -63,15 +64,17 @@ def reevaluate(
         ConfigError: If an option is unknown or the output exists.
         DataError: If runs were not trained on the same data.
     """
-    rows = _part(part)
+    chosen = _part(part)
+    if rows not in ("last", "dense"):
+        raise ConfigError(f"--rows must be last or dense, got '{rows}'.")
     if scorer not in ("all", "auto", "answer", "listwise"):
         raise ConfigError(f"--scorer must be auto, answer, listwise or all, got '{scorer}'.")
     if draws is not None and draws < 1:
         raise ConfigError(f"--draws must be at least 1, got {draws}.")
     opened = open_finished(run, data)
-    task = _task(opened, rows, draws)
+    task = _task(opened, chosen, draws, dense=rows == "dense")
     scorers = _scorers(opened, scorer)
-    folder = output or run / "evaluations" / part
+    folder = output or run / "evaluations" / (part if rows == "last" else f"{part}-{rows}")
     with new_folder(folder, force=force, marker="evaluation.json") as partial:
         others = [entry for other in against for entry in _judge_other(other, task, data=data)]
         evaluated = evaluate_run(opened.llara, opened.split, task, config=opened.config, scorers=scorers, others=others)
@@ -89,9 +92,15 @@ def _part(name: str) -> Part:
     raise ConfigError(f"--task must be test or validation, got '{name}'.")
 
 
-def _task(opened: OpenedRun, part: Part, draws: int | None) -> RankingTask:
-    candidates = opened.config.data.candidates
-    return build_task(opened.dataset, opened.split, part, candidates, draws=draws or candidates.draws)
+def _task(opened: OpenedRun, part: Part, draws: int | None, *, dense: bool) -> RankingTask:
+    config = opened.config
+    candidates, limit = config.data.candidates, config.evaluate.rows_limit
+    examples = None
+    if dense:
+        examples = held_out_examples(opened.dataset.log, opened.split, config.data.split, limit=limit, part=part)
+    return build_task(
+        opened.dataset, opened.split, part, candidates, draws=draws or candidates.draws, examples=examples
+    )
 
 
 def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
@@ -112,7 +121,7 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
 def _judge_other(run: Path, task: RankingTask, *, data: Path | None) -> list[Judged]:
     """The other run's ranking of the same candidates; refused unless they are the same item by item."""
     opened = open_finished(run, data)
-    theirs = _task(opened, task.part, len(task.draws))
+    theirs = _task(opened, task.part, len(task.draws), dense=task.users is not None)
     if theirs.hashes != task.hashes or list(theirs.item_ids) != list(task.item_ids):
         raise DataError(
             f"{run} was trained with other candidates, split or item permutation, so its numbers do not compare. "

@@ -71,7 +71,7 @@ def evaluate_run(
         split: Its training part gives the popularity.
         task: Rows and frozen candidates.
         config: Draws of free generation, batch size, examples.
-        scorers: How LLaRA scores; None: every way it was trained for, the default first.
+        scorers: How LLaRA scores; None: every way it was trained for, the default first, and free generation.
         others: Results of other runs on the same candidates, shown beside.
         show: Show progress on stderr.
     """
@@ -90,7 +90,7 @@ def evaluate_run(
                     name, llara, task, scorer=scorer, batch_size=batch_size, on_progress=advance if show else None
                 )
             )
-    written = _judge_generation(llara, task, config=config, show=show)
+    written = _judge_generation(llara, task, config=config, show=show) if scorers is None else None
     together = written is not None and written.result.draws == len(task.draws)
     generation = compare_results([written.result]) if written is not None and not together else None
     ranked = [*judged, written] if written is not None and together else judged

@@ -88,7 +88,7 @@ def train_run(
         dataset.catalog.texts(columns)  # refuses unknown ones
     split = split_dataset(dataset, config.data.split)
     validation = _validation_task(config, dataset, split)
-    test = build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws)
+    test = test_task(config, dataset, split)
     run = open_run(config.output, resume=resume, force=force)
     if resume:
         continue_run(run, config, dataset)
@@ -134,6 +134,14 @@ def _fill_run(
     _remove(run.partial / _START_FOLDER)
     run.finish()
     return FinishedRun(run.final, evaluated, training, watch.seconds)
+
+
+def test_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
+    """The rows that are reported."""
+    dense = config.evaluate.rows == "dense"
+    limit = config.evaluate.rows_limit
+    rows = held_out_examples(dataset.log, split, config.data.split, limit=limit, part="test") if dense else None
+    return build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws, examples=rows)
 
 
 def _validation_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:

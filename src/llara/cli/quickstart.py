@@ -11,7 +11,7 @@ from llara.cli.judging import save_evaluation
 from llara.cli.pipeline import FinishedRun, train_run
 from llara.cli.showing import show_table
 from llara.config import DataConfig, RunConfig, override_config
-from llara.data import CandidateConfig, SplitConfig, load_dataset, split_dataset
+from llara.data import CandidateConfig, load_dataset, split_dataset
 from llara.data.sample import make_sample
 from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig, EvaluationReport, compare_results
@@ -29,9 +29,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         data=DataConfig(
             folder=str(folder / "data"),
             seed=seed,
-            # More test readers than the paper's tenth (450, not 150) make the comparison less a matter of luck.
-            split=SplitConfig(train_until=0.6, validation_until=0.7),
-            candidates=CandidateConfig(draws=2, seed=seed),
+            candidates=CandidateConfig(draws=1, seed=seed),
         ),
         recommender=RecommenderConfig(fit=FitConfig(seed=seed)),
         backbone=BackboneConfig(
@@ -52,7 +50,14 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         ),
         recommender_prior=True,
         evaluate=EvaluateConfig(
-            validation_rows="dense", validation_limit=300, validation_draws=1, generation_draws=2, batch_size=32
+            # 150 test readers are too few for one row each to tell models apart.
+            rows="dense",
+            rows_limit=1500,
+            validation_rows="dense",
+            validation_limit=300,
+            validation_draws=1,
+            generation_draws=1,
+            batch_size=32,
         ),
     )
 

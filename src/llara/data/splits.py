@@ -214,22 +214,31 @@ def _count_before(log: InteractionLog, moment: int) -> IntArray:
     return earlier[log.sequences.offsets[1:]] - earlier[log.sequences.offsets[:-1]]
 
 
-def held_out_examples(log: InteractionLog, split: Split, config: SplitConfig, *, limit: int) -> Examples:
-    """Validation rows enough to stop or choose by: every position of the validation users, evenly thinned to `limit`.
+def held_out_examples(
+    log: InteractionLog,
+    split: Split,
+    config: SplitConfig,
+    *,
+    limit: int,
+    part: Literal["validation", "test"] = "validation",
+) -> Examples:
+    """Dense rows: every position of the users of a held-out part, evenly thinned to `limit`.
 
     One row per user, as the protocol has it, is few: on MovieLens 94 rows, whose HR@1 has a standard error of 5 points.
-    Where validation users also train (leave-one-out, time), their earlier positions are not held out, and the
-    validation rows are returned as they are.
+    Where those users also train (leave-one-out, time), their earlier positions are not held out, and the part's rows
+    are returned as they are.
 
     Args:
         log: All interactions.
         split: Made from it by `config`.
         config: History lengths.
         limit: Most rows, >= 1.
+        part: Which part's users.
     """
+    examples = split.validation if part == "validation" else split.test
     if split.name not in ("users", "rows"):
-        return split.validation
-    users = np.unique(split.validation.user_index)
+        return examples
+    users = np.unique(examples.user_index)
     rows = _prefixes(log.sequences.select(users), config)
     if len(rows) <= limit:
         return rows

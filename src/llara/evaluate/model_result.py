@@ -29,6 +29,7 @@ class ModelResult:
         task: How the model was asked. Sampled and full ranking never share a report.
         valid: Whether each generated answer names exactly one candidate, shape [draws, N]; None where the model
             scored the candidates.
+        users: Number of each row's user, 0, 1, ..., shape [N], where users have several rows; None: one row a user.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModelResult:
     seconds: float
     task: Task = "sampled ranking"
     valid: BoolArray | None = None
+    users: IntArray | None = None
 
     def __post_init__(self) -> None:
         if self.ranks.ndim != 2 or self.ranks.size == 0:
@@ -70,6 +72,7 @@ class ModelResult:
         candidate_hashes: Sequence[str],
         seconds: float,
         task: Task = "sampled ranking",
+        users: IntArray | None = None,
     ) -> "ModelResult":
         """Rank the targets of every draw.
 
@@ -80,6 +83,7 @@ class ModelResult:
             candidate_hashes: sha256 of each draw's candidate set.
             seconds: Wall time of scoring.
             task: "sampled ranking" or "full ranking".
+            users: Number of each row's user, where users have several rows.
         """
         if scores.ndim == 2:
             scores, target_column = scores[None], target_column[None]
@@ -90,7 +94,7 @@ class ModelResult:
             )
         pairs = zip(scores, target_column, strict=True)
         ranks = np.array([metrics.target_ranks(draw_scores, column) for draw_scores, column in pairs])
-        return cls(name, ranks, scores.shape[2], tuple(candidate_hashes), seconds, task)
+        return cls(name, ranks, scores.shape[2], tuple(candidate_hashes), seconds, task, users=users)
 
     @classmethod
     def from_choices(
@@ -102,6 +106,7 @@ class ModelResult:
         num_candidates: int,
         candidate_hashes: Sequence[str],
         seconds: float,
+        users: IntArray | None = None,
     ) -> "ModelResult":
         """Judge free generation by the item that each answer names.
 
@@ -113,6 +118,7 @@ class ModelResult:
             num_candidates: Candidates per row, >= 2.
             candidate_hashes: sha256 of each draw's candidate set.
             seconds: Wall time of generating.
+            users: Number of each row's user, where users have several rows.
         """
         chosen = np.atleast_2d(chosen)
         if chosen.ndim != 2 or target.shape[-1:] != chosen.shape[-1:] or num_candidates < 2:
@@ -122,7 +128,7 @@ class ModelResult:
             )
         valid = chosen > 0
         ranks = np.where(valid & (chosen == target), 1, num_candidates)
-        return cls(name, ranks, num_candidates, tuple(candidate_hashes), seconds, "free generation", valid)
+        return cls(name, ranks, num_candidates, tuple(candidate_hashes), seconds, "free generation", valid, users)
 
     @property
     def draws(self) -> int:
@@ -131,8 +137,13 @@ class ModelResult:
 
     @property
     def rows(self) -> int:
-        """Test rows (users), the independent unit."""
+        """Test rows."""
         return int(self.ranks.shape[1])
+
+    @property
+    def num_users(self) -> int:
+        """Users behind the rows, the independent unit."""
+        return self.rows if self.users is None else len(np.unique(self.users))
 
     @property
     def total(self) -> int:
@@ -185,6 +196,8 @@ class ModelResult:
         no width; Wilson over the rows is given instead.
         """
         values = self.row_hits()
+        if self.users is not None:
+            return bootstrap_interval(values, level=level, seed=seed, users=self.users)
         if self.draws > 1 and not (values == 0).all() and not (values == 1).all():
             return bootstrap_interval(values, level=level, seed=seed)
         return wilson_interval(int(values.sum()), self.rows, level)

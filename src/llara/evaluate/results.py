@@ -82,6 +82,7 @@ class EvaluationReport:
         """The numbers without the ranks, ready for `json.dumps`; None stands where a metric does not apply."""
         return {
             "rows": self.rows,
+            "users": self.results[0].num_users,
             "draws": self.draws,
             "num_candidates": self.num_candidates,
             "random_hit_ratio": self.random_hit_ratio,
@@ -165,8 +166,9 @@ def compare_results(
     if baseline is None:
         return alone
     reference = alone.result(baseline).row_hits()
+    users = alone.result(baseline).users
     comparisons = {
-        result.name: paired_test(result.row_hits(), reference, level=level, seed=seed)
+        result.name: paired_test(result.row_hits(), reference, level=level, seed=seed, users=users)
         for result in alone.results
         if result.name != baseline
     }
@@ -203,6 +205,7 @@ def _model_content(result: ModelResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "ranks": result.ranks.tolist(),
         "valid": None if result.valid is None else result.valid.tolist(),
+        "users": None if result.users is None else result.users.tolist(),
     }
 
 
@@ -233,7 +236,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _result_from(model: dict[str, Any]) -> ModelResult:
-    valid = model["valid"]
+    valid, users = model["valid"], model["users"]
     return ModelResult(
         name=model["name"],
         ranks=np.array(model["ranks"], dtype=np.int64),
@@ -242,6 +245,7 @@ def _result_from(model: dict[str, Any]) -> ModelResult:
         seconds=model["seconds"],
         task=model["task"],
         valid=None if valid is None else np.array(valid, dtype=np.bool_),
+        users=None if users is None else np.array(users, dtype=np.int64),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import binomtest
 
+from llara.data import IntArray
 from llara.errors import ConfigError, DataError
 from llara.evaluate.metrics import FloatArray
 
@@ -21,7 +22,7 @@ class Interval:
         low: Lower end.
         high: Upper end.
         level: Confidence in (0, 1).
-        method: How it was computed: "wilson" or "bootstrap over rows".
+        method: How it was computed: "wilson", "bootstrap over rows" or "bootstrap over users".
     """
 
     low: float
@@ -67,7 +68,12 @@ def wilson_interval(hits: int, total: int, level: float = 0.95) -> Interval:
 
 
 def bootstrap_interval(
-    row_values: FloatArray, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+    row_values: FloatArray,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    users: IntArray | None = None,
 ) -> Interval:
     """Percentile bootstrap interval of the mean over rows.
 
@@ -80,6 +86,8 @@ def bootstrap_interval(
         level: Confidence in (0, 1).
         resamples: Bootstrap samples, >= 1.
         seed: Same seed, same interval.
+        users: Number of each row's user, 0, 1, ..., shape [N], where users have several rows: whole users are then
+            resampled, since rows of one user resemble each other. None: every row is a user of its own.
 
     Raises:
         DataError: If there are no rows or a value is not finite.
@@ -89,12 +97,23 @@ def bootstrap_interval(
     _check_rows(row_values)
     if resamples < 1:
         raise ConfigError(f"resamples must be >= 1, got {resamples}")
-    means = _bootstrap_means(row_values, resamples=resamples, rng=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    if users is None:
+        means = _bootstrap_means(row_values, resamples=resamples, rng=rng)
+    else:
+        means = _bootstrap_user_means(row_values, users, resamples=resamples, rng=rng)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level, "bootstrap over rows")
+    return Interval(float(low), float(high), level, f"bootstrap over {'rows' if users is None else 'users'}")
 
 
-def paired_test(row_values: FloatArray, baseline: FloatArray, *, level: float = 0.95, seed: int = 0) -> PairedTest:
+def paired_test(
+    row_values: FloatArray,
+    baseline: FloatArray,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    users: IntArray | None = None,
+) -> PairedTest:
     """Decide whether a model beats a baseline that was judged on the same rows and candidates.
 
     The verdict is "tie" whenever the bootstrap interval of the mean difference contains 0. With a handful of rows
@@ -105,6 +124,7 @@ def paired_test(row_values: FloatArray, baseline: FloatArray, *, level: float = 
         baseline: The baseline's values for the same rows in the same order, shape [N].
         level: Confidence in (0, 1).
         seed: Same seed, same result. Swapping the two models only changes signs.
+        users: Number of each row's user, where users have several rows: they are then resampled and flipped whole.
 
     Raises:
         DataError: If the shapes differ, there are no rows, or a value is not finite.
@@ -118,10 +138,10 @@ def paired_test(row_values: FloatArray, baseline: FloatArray, *, level: float = 
     _check_rows(differences)
     difference = float(differences.mean())
     sign = -1.0 if difference < 0 else 1.0
-    oriented = bootstrap_interval(sign * differences, level=level, seed=seed)
+    oriented = bootstrap_interval(sign * differences, level=level, seed=seed, users=users)
     low, high = sorted((sign * oriented.low, sign * oriented.high))
     interval = Interval(low, high, level, oriented.method)
-    p_value = sign_flip_p_value(differences, seed=seed)
+    p_value = sign_flip_p_value(differences if users is None else np.bincount(users, weights=differences), seed=seed)
     verdict: Verdict = "tie"
     if 0.0 not in interval and p_value <= 1 - level:
         verdict = "better" if difference > 0 else "worse"
@@ -171,6 +191,21 @@ def _bootstrap_means(row_values: FloatArray, *, resamples: int, rng: np.random.G
         else:
             # int32 halves the memory traffic, which is what the time goes into
             parts.append(row_values[rng.integers(num_rows, size=(size, num_rows), dtype=np.int32)].mean(axis=1))
+    return np.concatenate(parts)
+
+
+def _bootstrap_user_means(
+    row_values: FloatArray, users: IntArray, *, resamples: int, rng: np.random.Generator
+) -> FloatArray:
+    """Means over all rows of resampled users, shape [resamples]."""
+    sums, counts = np.bincount(users, weights=row_values), np.bincount(users)
+    present = counts > 0
+    sums, counts = sums[present], counts[present]
+    chunk = max(1, _CHUNK_NUMBERS // len(sums))
+    parts: list[FloatArray] = []
+    for start in range(0, resamples, chunk):
+        drawn = rng.integers(len(sums), size=(min(chunk, resamples - start), len(sums)), dtype=np.int32)
+        parts.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
     return np.concatenate(parts)
 
 

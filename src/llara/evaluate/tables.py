@@ -49,9 +49,11 @@ def table_rows(report: EvaluationReport) -> list[TableRow]:
 def table_caption(report: EvaluationReport) -> str:
     """What one row of the table was counted over."""
     candidates = f"{report.num_candidates} candidates each; a blind guess scores {report.random_hit_ratio:.3f}"
+    users = report.results[0].num_users
+    rows = f"{users:,} users" if users == report.rows else f"{report.rows:,} rows of {users:,} users"
     if report.draws == 1:
-        return f"{report.rows:,} users, {candidates}"
-    return f"{report.rows:,} users x {report.draws} candidate draws, {candidates}"
+        return f"{rows}, {candidates}"
+    return f"{rows} x {report.draws} candidate draws, {candidates}"
 
 
 def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:

@@ -28,6 +28,10 @@ class EvaluateConfig:
 
     scorer: Literal["auto", "answer", "listwise"] = "auto"
     """How LLaRA scores candidates; auto: by what it was trained for."""
+    rows: Literal["last", "dense"] = "last"
+    """Rows that are reported: the protocol's one per user, or every position of those users."""
+    rows_limit: int = 10_000
+    """dense only: at most this many test rows, evenly spread."""
     validation_rows: Literal["last", "dense"] = "last"
     """Rows that choose the best step: the protocol's one per validation user, or every position of those users."""
     validation_limit: int = 500
@@ -75,6 +79,12 @@ class RankingTask:
     def first_draws(self, count: int) -> "RankingTask":
         """The same task with fewer draws."""
         return RankingTask(self.part, self.examples, self.draws[:count], self.user_ids, self.item_ids)
+
+    @property
+    def users(self) -> IntArray | None:
+        """Number of each row's user, [N]; None where each user has one row."""
+        numbers = np.unique(self.examples.user_index, return_inverse=True)[1]
+        return None if len(numbers) == numbers.max() + 1 else numbers
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -246,6 +256,7 @@ def judge_generation(
         num_candidates=task.candidate_items.shape[2],
         candidate_hashes=task.hashes,
         seconds=time.perf_counter() - started,
+        users=task.users,
     )
     predictions = predictions_from_choices(
         chosen,
@@ -260,7 +271,12 @@ def judge_generation(
 
 def _judged(name: str, scores: FloatArray, task: RankingTask, seconds: float) -> Judged:
     result = ModelResult.from_scores(
-        name, scores, target_column=task.target_columns, candidate_hashes=task.hashes, seconds=seconds
+        name,
+        scores,
+        target_column=task.target_columns,
+        candidate_hashes=task.hashes,
+        seconds=seconds,
+        users=task.users,
     )
     predictions = predictions_from_scores(
         scores,
