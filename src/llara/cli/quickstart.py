@@ -31,7 +31,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
             seed=seed,
             candidates=CandidateConfig(draws=1, seed=seed),
         ),
-        recommender=RecommenderConfig(fit=FitConfig(seed=seed)),
+        recommender=RecommenderConfig(fit=FitConfig(seed=seed, patience=5)),
         backbone=BackboneConfig(
             tuning="full",
             nano=NanoConfig(hidden_size=128, num_layers=3, num_heads=2, vocabulary=4096),
