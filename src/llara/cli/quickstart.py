@@ -34,15 +34,15 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         recommender=RecommenderConfig(fit=FitConfig(seed=seed, patience=5)),
         backbone=BackboneConfig(
             tuning="full",
-            nano=NanoConfig(hidden_size=128, num_layers=3, num_heads=2, vocabulary=4096),
-            adapt=AdaptConfig(steps=60, batch_size=8),
+            nano=NanoConfig(hidden_size=96, num_layers=3, num_heads=2, vocabulary=4096),
+            adapt=AdaptConfig(steps=40, batch_size=8),
         ),
         prompt=PromptConfig(item_text=("author",)),
         train=TrainConfig(
-            epochs=0.4,
+            epochs=0.3,
             batch_size=32,
             micro_batch_size=32,
-            validations=4,
+            validations=3,
             objective=ObjectiveConfig(name="sum"),
             curriculum=CurriculumConfig(ramp_fraction=0.5),
             optimizer=OptimizerConfig(learning_rate=2e-3, weight_decay=0.01),
@@ -52,7 +52,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         evaluate=EvaluateConfig(
             # 150 test readers are too few for one row each to tell models apart.
             rows="dense",
-            rows_limit=1500,
+            rows_limit=800,
             validation_rows="dense",
             validation_limit=300,
             validation_draws=1,
