@@ -236,7 +236,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _result_from(model: dict[str, Any]) -> ModelResult:
-    valid, users = model["valid"], model["users"]
+    valid, users = model["valid"], model.get("users")
     return ModelResult(
         name=model["name"],
         ranks=np.array(model["ranks"], dtype=np.int64),
