@@ -141,7 +141,8 @@ def paired_test(
     oriented = bootstrap_interval(sign * differences, level=level, seed=seed, users=users)
     low, high = sorted((sign * oriented.low, sign * oriented.high))
     interval = Interval(low, high, level, oriented.method)
-    p_value = sign_flip_p_value(differences if users is None else np.bincount(users, weights=differences), seed=seed)
+    units = differences if users is None else np.bincount(users, weights=differences).astype(np.float64)
+    p_value = sign_flip_p_value(units, seed=seed)
     verdict: Verdict = "tie"
     if 0.0 not in interval and p_value <= 1 - level:
         verdict = "better" if difference > 0 else "worse"
