@@ -190,14 +190,13 @@ class ModelResult:
         return self.hits / int(self.valid.sum()) if self.valid.any() else float("nan")
 
     def hit_interval(self, *, level: float = 0.95, seed: int = 0) -> Interval:
-        """Interval of HR@1: Wilson for a single draw, bootstrap over rows for several.
+        """Interval of HR@1: Wilson for one row per user and a single draw, else bootstrap over users.
 
         Where every row was always hit or always missed, resampling sees no variation and its interval would have
-        no width; Wilson over the rows is given instead.
+        no width; Wilson over the users is given instead.
         """
         values = self.row_hits()
-        if self.users is not None:
+        constant = (values == values[0]).all() and values[0] in (0.0, 1.0)
+        if (self.draws > 1 or self.users is not None) and not constant:
             return bootstrap_interval(values, level=level, seed=seed, users=self.users)
-        if self.draws > 1 and not (values == 0).all() and not (values == 1).all():
-            return bootstrap_interval(values, level=level, seed=seed)
-        return wilson_interval(int(values.sum()), self.rows, level)
+        return wilson_interval(self.num_users if values.all() else int(values.sum()), self.num_users, level)

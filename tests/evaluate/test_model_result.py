@@ -1,0 +1,26 @@
+"""Intervals of one model's result where users have several rows."""
+
+import numpy as np
+import pytest
+
+from llara.evaluate import ModelResult, wilson_interval
+
+USERS = np.repeat(np.arange(10), 5)
+
+
+def result(ranks: list[int], users: np.ndarray | None = USERS) -> ModelResult:
+    return ModelResult("model", np.array([ranks]), 20, ("hash",), 0.1, users=users)
+
+
+@pytest.mark.parametrize(("rank", "hits"), [(20, 0), (1, 10)])
+def test_rows_that_are_all_alike_get_wilson_over_users_not_an_interval_without_width(rank: int, hits: int) -> None:
+    interval = result([rank] * 50).hit_interval()
+    assert interval == wilson_interval(hits, 10)
+    assert interval.high > interval.low
+
+
+def test_several_rows_per_user_are_resampled_by_user() -> None:
+    ranks = [1] * 25 + [20] * 25
+    assert result(ranks).hit_interval().method == "bootstrap over users"
+    assert result(ranks).num_users == 10
+    assert result(ranks, users=None).hit_interval() == wilson_interval(25, 50)
