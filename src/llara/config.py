@@ -48,6 +48,11 @@ class RunConfig:
     recommender_prior: bool = False
     """Beyond the paper: add the recommender's log-probabilities, with a learned weight, to the listwise scores of
     hybrid prompts; the language model then learns what the recommender misses."""
+    prior_folds: int = 3
+    """recommender_prior only: while training, a row's prior comes from a recommender that was fitted without the row's
+    user, one of this many; 1: from the recommender itself, which is too sure of rows that it was fitted on."""
+    part_vectors: bool = False
+    """Beyond the paper: learned vectors that mark history items and candidates for the backbone; helps small ones."""
     seed: int = 0
     """Seed of what is new in the model: projector, head, nano backbone."""
 
@@ -57,6 +62,8 @@ class RunConfig:
                 "evaluate.scorer listwise needs train.objective.name listwise or sum, "
                 f"got '{self.train.objective.name}'"
             )
+        if self.prior_folds < 1:
+            raise ConfigError(f"prior_folds must be >= 1, got {self.prior_folds}")
         if self.data.split.min_history < 1:
             raise ConfigError(
                 f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: "
@@ -67,7 +74,11 @@ class RunConfig:
     def llara(self) -> LlaraConfig:
         """The model's part."""
         return LlaraConfig(
-            backbone=self.backbone, prompt=self.prompt, recommender_prior=self.recommender_prior, seed=self.seed
+            backbone=self.backbone,
+            prompt=self.prompt,
+            recommender_prior=self.recommender_prior,
+            part_vectors=self.part_vectors,
+            seed=self.seed,
         )
 
 

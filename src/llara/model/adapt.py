@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from llara.data import Catalog
 from llara.errors import ConfigError
 from llara.model.precision import resolve_precision
-from llara.prompt import Template, build_prompt, render_prompt
+from llara.prompt import PromptEncoder
 
 logger = logging.getLogger(__name__)
+
+LARGEST_PRACTICE = 30
+"""Most items in a practice document."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,42 +74,54 @@ def catalog_lines(catalog: Catalog, columns: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-def _practice_document(catalog: Catalog, template: Template, rng: np.random.Generator) -> str:
-    size = min(30, catalog.num_items)
-    items = rng.permutation(catalog.num_items)[:size] + 1
+def practice_document(encoder: PromptEncoder, num_items: int, rng: np.random.Generator) -> list[int]:
+    """A prompt of random items in a random wording, then the answer of every candidate in random order.
+
+    One answer would be a handful of tokens in a hundred; all of them teach copying from the list many times faster.
+    Slots hold the filler, whose prediction is not trained.
+    """
+    size = min(int(rng.integers(2, LARGEST_PRACTICE + 1)), num_items)
+    items = rng.permutation(num_items)[:size] + 1
     cut = max(1, size // 3)
     history, candidates = items[:cut], items[min(cut, size - 1) :]
-    prompt = build_prompt(template, history.tolist(), candidates.tolist())
-    shown = render_prompt(prompt, lambda index: catalog.titles[index], slot_mark="")
-    return f"{shown} {catalog.titles[int(rng.choice(candidates))]}"
+    prompt = encoder.build(history.tolist(), candidates.tolist(), template=int(rng.integers(1 << 30)))
+    tokens = list(encoder.encode(prompt).token_ids)
+    for item in rng.permutation(candidates):
+        tokens.extend(encoder.answer_tokens(int(item)))
+    return tokens
 
 
-def sample_block(
-    catalog: Catalog,
-    lines: Sequence[str],
-    templates: Sequence[Template],
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    config: AdaptConfig,
-    rng: np.random.Generator,
-) -> list[int]:
-    """Token ids of random documents, joined by the end token, cut to exactly `block_tokens`."""
-    tokens: list[int] = []
-    while len(tokens) < config.block_tokens + 1:
-        if rng.random() < config.practice_ratio:
-            text = _practice_document(catalog, templates[int(rng.integers(len(templates)))], rng)
-        else:
-            text = lines[int(rng.integers(len(lines)))]
-        encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        tokens.extend([*encoded, tokenizer.eos_token_id])
-    return tokens[-(config.block_tokens + 1) :]
+class BlockSampler:
+    """Token blocks of random documents: facts about items, and practice in the task's form.
+
+    Args:
+        encoder: Wording, item texts and tokenizer.
+        catalog: Items with their metadata.
+        config: Share of practice, columns of the facts, block size.
+    """
+
+    def __init__(self, encoder: PromptEncoder, catalog: Catalog, config: AdaptConfig) -> None:
+        lines = catalog_lines(catalog, config.columns)
+        encoded = encoder.tokenizer(lines, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        self.facts: list[list[int]] = [[*tokens, encoder.frame.end] for tokens in encoded]
+        self.encoder = encoder
+        self.config = config
+
+    def block(self, rng: np.random.Generator) -> list[int]:
+        """Documents one after the other, each closed by the end token, cut to `block_tokens` and one more."""
+        tokens: list[int] = []
+        while len(tokens) < self.config.block_tokens + 1:
+            if rng.random() < self.config.practice_ratio:
+                tokens.extend(practice_document(self.encoder, len(self.facts), rng))
+            else:
+                tokens.extend(self.facts[int(rng.integers(len(self.facts)))])
+        return tokens[-(self.config.block_tokens + 1) :]
 
 
 def adapt_backbone(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    encoder: PromptEncoder,
     catalog: Catalog,
-    templates: Sequence[Template],
     *,
     config: AdaptConfig,
     seed: int,
@@ -117,9 +132,8 @@ def adapt_backbone(
 
     Args:
         model: Causal LM without adapter.
-        tokenizer: Its tokenizer.
+        encoder: Its tokenizer with the wordings and item texts of practice documents.
         catalog: Items with their metadata.
-        templates: The wordings used in practice documents.
         config: Steps and sizes.
         seed: Seed of documents and order.
         precision: Of the matrix products, as in `BackboneConfig.precision`.
@@ -129,7 +143,7 @@ def adapt_backbone(
         Loss in nats per token of each step.
     """
     rng = np.random.default_rng([seed, 0xADA])
-    lines = catalog_lines(catalog, config.columns)
+    sampler = BlockSampler(encoder, catalog, config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     warmup = max(1, config.steps // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -141,12 +155,10 @@ def adapt_backbone(
     losses: list[float] = []
     started = time.perf_counter()
     for step in range(config.steps):
-        blocks = [
-            sample_block(catalog, lines, templates, tokenizer, config=config, rng=rng) for _ in range(config.batch_size)
-        ]
+        blocks = [sampler.block(rng) for _ in range(config.batch_size)]
         ids = torch.tensor(blocks, device=model.device)
         with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            loss = _next_token_loss(model, ids)
+            loss = _next_token_loss(model, ids, filler=encoder.filler)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -164,7 +176,9 @@ def adapt_backbone(
     return losses
 
 
-def _next_token_loss(model: PreTrainedModel, ids: Tensor) -> Tensor:
+def _next_token_loss(model: PreTrainedModel, ids: Tensor, *, filler: int) -> Tensor:
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    loss: Tensor = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+    loss: Tensor = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=filler
+    )
     return loss

@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
+from llara.model.attention import use_cpu_attention
 from llara.model.precision import resolve_precision
 
 logger = logging.getLogger(__name__)
@@ -174,6 +175,7 @@ def _four_bit() -> object:
 
 def prepare_backbone(model: PreTrainedModel, config: BackboneConfig, *, adapter: Path | None = None) -> PreTrainedModel:
     """Attach the adapter or (un)freeze the weights; returns the model to use in place of `model`."""
+    use_cpu_attention(model)
     check_head(model)
     if config.gradient_checkpointing:
         # Later versions of transformers warn about the second name, earlier ones lack the first.

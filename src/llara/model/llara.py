@@ -34,7 +34,7 @@ from llara.model.tree import tree_attention
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender
 
-_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight")
+_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors")
 VOCABULARY_CHUNK = 2048
 """Answer positions whose logits are held in memory at a time."""
 
@@ -105,6 +105,10 @@ class Llara(nn.Module):
         with torch.no_grad():
             self.head.weight.copy_(torch.randn(1, width, generator=generator) * 0.02)
         self.prior_weight = nn.Parameter(torch.ones(()), requires_grad=config.recommender_prior)
+        # A pretrained backbone starts from what it knows; one made here has nothing to lose.
+        scale = 0.5 * norm * width**-0.5 if config.part_vectors and config.backbone.path == NANO else 0.0
+        vectors = torch.randn(2, width, generator=generator) * scale
+        self.part_vectors = nn.Parameter(vectors, requires_grad=config.part_vectors)
 
     @classmethod
     def from_backbone(
@@ -247,9 +251,13 @@ class Llara(nn.Module):
         if torch.is_autocast_enabled(device):
             # The residual stream inherits this dtype: half the bytes for every element-wise operation.
             embedded = embedded.to(torch.get_autocast_dtype(device))
-        if batch.slot_items.numel() == 0:
+        if batch.slot_items.numel() > 0:
+            embedded = inject(embedded, batch.slot_rows, batch.slot_positions, self.slot_vectors(batch))
+        if not self.config.part_vectors:
             return embedded
-        return inject(embedded, batch.slot_rows, batch.slot_positions, self.slot_vectors(batch))
+        wording = self.part_vectors.new_zeros(1, self.part_vectors.shape[1])
+        of_part = torch.cat([wording, self.part_vectors]).to(embedded.dtype)  # [3, D]: wording, history, candidate
+        return embedded + of_part[batch.parts]
 
     def hidden_states(self, batch: PromptBatch) -> Tensor:
         """Final hidden states, [B, T, D]. Values at padding are meaningless."""
@@ -271,12 +279,22 @@ class Llara(nn.Module):
         ).last_hidden_state
         return states
 
-    def forward(self, batch: PromptBatch, *, answer: bool = True, listwise: bool = True) -> LlaraOutput:
-        """One pass over a batch; ask only for what is needed."""
+    def forward(
+        self, batch: PromptBatch, *, answer: bool = True, listwise: bool = True, prior: Tensor | None = None
+    ) -> LlaraOutput:
+        """One pass over a batch; ask only for what is needed.
+
+        Args:
+            batch: Prompts, with answers where `answer` is asked.
+            answer: Compute the log-probabilities of the answer tokens.
+            listwise: Compute the listwise scores.
+            prior: With `recommender_prior`: log-probability of each candidate, [B, C], to use in place of the
+                recommender's own, which is too sure of rows that it was fitted on.
+        """
         self.require_positions(int(batch.position_ids.max()) + 1)
         hidden = self.hidden_states(batch)
         log_probs = self._answer_log_probs(hidden, batch) if answer else None
-        scores = self._listwise(hidden, batch) if listwise else None
+        scores = self._listwise(hidden, batch, prior) if listwise else None
         return LlaraOutput(answer_log_probs=log_probs, listwise=scores)
 
     def require_positions(self, count: int) -> None:
@@ -299,28 +317,28 @@ class Llara(nn.Module):
         ]
         return torch.cat(chunks)
 
-    def _listwise(self, hidden: Tensor, batch: PromptBatch) -> Tensor:
+    def _listwise(self, hidden: Tensor, batch: PromptBatch, prior: Tensor | None) -> Tensor:
         rows = torch.arange(len(batch), device=hidden.device)[:, None]
         at_candidates = hidden[rows, batch.candidate_positions].float()  # [B, C, D]
         with torch.autocast(hidden.device.type, enabled=False):
             scores: Tensor = self.head(at_candidates).squeeze(-1)
             if self.config.recommender_prior:
-                scores = scores + self.prior_weight * self._recommender_prior(batch)
+                log_probs = self._recommender_log_probs(batch) if prior is None else prior
+                usable = batch.candidate_mask & batch.hybrid[:, None]
+                scores = scores + self.prior_weight * log_probs.masked_fill(~usable, 0.0)
         return scores.masked_fill(~batch.candidate_mask, float("-inf"))
 
     @torch.no_grad()
-    def _recommender_prior(self, batch: PromptBatch) -> Tensor:
-        """The recommender's log-probability of each candidate, 0 at padding and in text-only rows, [B, C]."""
-        scores = self.recommender.score(batch.history_items, batch.candidate_items).float()
-        log_probs = scores.log_softmax(dim=-1)
-        return log_probs.masked_fill(~(batch.candidate_mask & batch.hybrid[:, None]), 0.0)
+    def _recommender_log_probs(self, batch: PromptBatch) -> Tensor:
+        """The recommender's log-probability of each candidate among those shown, -inf at padding, [B, C]."""
+        return self.recommender.score(batch.history_items, batch.candidate_items).float().log_softmax(dim=-1)
 
     def encode_prompt(self, history: Sequence[int], candidates: Sequence[int], *, template: int = 0) -> EncodedPrompt:
         """Token ids and slots of one example; `template` picks the wording, 0 is the one used in evaluation."""
         return self.encoder.encode(self.encoder.build(history, candidates, template=template))
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """Parameters that training changes, by name: adapter or backbone, projector, placeholder, head."""
+        """Parameters that training changes, by name: adapter or backbone, projector, placeholder, head, ..."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
 
@@ -335,9 +353,8 @@ def _start_backbone(
             return load_backbone(settings, dtype=storage_dtype(settings))
         model, tokenizer = _plain_backbone(config, catalog)
         if settings.adapt.steps > 0:
-            templates = config.prompt.build_templates(catalog.noun)
             adapt_backbone(
-                model, tokenizer, catalog, templates,
+                model, PromptEncoder(tokenizer, catalog, config.prompt), catalog,
                 config=settings.adapt, seed=config.seed, precision=settings.precision, on_step=on_adapt_step,
             )  # fmt: skip
         return prepare_backbone(model, settings), tokenizer
@@ -348,5 +365,9 @@ def _plain_backbone(config: LlaraConfig, catalog: Catalog) -> tuple[PreTrainedMo
     if config.backbone.path != NANO:
         return load_backbone(BackboneConfig(path=config.backbone.path, tuning="full"))
     templates = config.prompt.build_templates(catalog.noun)
-    texts = [*catalog_lines(catalog, config.backbone.adapt.columns), *(template.text for template in templates)]
+    texts = [
+        *catalog_lines(catalog, config.backbone.adapt.columns),
+        *(f" {text}" for text in catalog.texts(config.prompt.item_text)[1:]),
+        *(template.text for template in templates),
+    ]
     return build_nano(texts, config.backbone.nano, seed=config.seed)

@@ -19,4 +19,7 @@ class LlaraConfig:
     recommender_prior: bool = False
     """Beyond the paper: the listwise score of a hybrid prompt is the head's plus a learned weight times the
     recommender's log-probability of the candidate, so that the language model learns what the recommender misses."""
+    part_vectors: bool = False
+    """Beyond the paper: a learned vector is added to every input embedding of a history item, another to those of the
+    candidates, so that a small backbone tells the two apart from its first layer on."""
     seed: int = 0

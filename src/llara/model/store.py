@@ -48,6 +48,7 @@ def save_llara(llara: "Llara", folder: Path) -> None:
         "placeholder": llara.placeholder.data,
         "head.weight": llara.head.weight.data,
         "prior_weight": llara.prior_weight.data,
+        "part_vectors": llara.part_vectors.data,
     }
     save_file(
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(folder / PROJECTOR_FILE)

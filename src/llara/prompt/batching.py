@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from llara.prompt.encoding import EncodedPrompt
+from llara.prompt.encoding import WORDING_PART, EncodedPrompt
 
 PROMPT_BRANCH = 0
 PADDING_BRANCH = -1
@@ -20,6 +20,7 @@ class PromptBatch:
         token_ids: Prompt, then answer tokens if any, [B, T]; slots and padding hold the filler.
         position_ids: Position of each token; the branches of a tree all start after the prompt, [B, T].
         branch: 0 prompt, c + 1 answer branch of candidate c, -1 padding, [B, T].
+        parts: 0 wording, answer or padding, 1 history item, 2 candidate, [B, T].
         slot_rows, slot_positions, slot_items: Where each slot is and which item it shows, [S].
         hybrid: Whether the row's slots hold behavioral tokens (else the placeholder), bool [B].
         candidate_positions: Last prompt position of each candidate, [B, C]; rows with fewer repeat their last one.
@@ -36,6 +37,7 @@ class PromptBatch:
     token_ids: Tensor
     position_ids: Tensor
     branch: Tensor
+    parts: Tensor
     slot_rows: Tensor
     slot_positions: Tensor
     slot_items: Tensor
@@ -132,6 +134,7 @@ def _assemble(
         token_ids=padded([row.tokens for row in rows], filler),
         position_ids=padded([row.positions for row in rows], 0),
         branch=padded([row.branch for row in rows], PADDING_BRANCH),
+        parts=padded([row.parts for row in rows], WORDING_PART),
         slot_rows=owners([prompt.slot_items for prompt in prompts]),
         slot_positions=flat([prompt.slot_positions for prompt in prompts], shifted=True),
         slot_items=flat([prompt.slot_items for prompt in prompts]),
@@ -169,6 +172,7 @@ class _Row:
         self.tokens = list(prompt.token_ids)
         self.positions = list(range(size))
         self.branch = [PROMPT_BRANCH] * size
+        self.parts = list(prompt.parts)
         self.answer_positions: list[int] = []
         self.answer_tokens: list[int] = []
         self.answer_branches: list[int] = []
@@ -181,3 +185,4 @@ class _Row:
             self.tokens.extend(read)
             self.positions.extend(range(size, size + len(read)))
             self.branch.extend([column + 1] * len(read))
+            self.parts.extend([WORDING_PART] * len(read))

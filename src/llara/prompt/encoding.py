@@ -1,7 +1,7 @@
 """Hybrid prompt -> token ids with slot positions: the last step before batching."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +14,7 @@ from llara.prompt.templates import Template, templates_for
 from llara.prompt.tokens import make_frame, tokenize_titles
 
 ITEM_SEPARATOR = "\n"
+WORDING_PART, HISTORY_PART, CANDIDATE_PART = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ class EncodedPrompt:
         candidate_positions: Last prompt position of each candidate (its slot, or its last text token), shape [C].
         candidate_items: Item index of each candidate in prompt order, shape [C].
         history_items: Item index of each history item, oldest first, shape [L].
+        parts: What each token belongs to: 0 the wording, 1 a history item, 2 a candidate, shape [T].
     """
 
     token_ids: list[int]
@@ -67,7 +69,8 @@ class EncodedPrompt:
     slot_items: list[int]
     candidate_positions: list[int]
     candidate_items: list[int]
-    history_items: list[int] = field(default_factory=list)
+    history_items: list[int]
+    parts: list[int]
 
 
 class PromptEncoder:
@@ -130,10 +133,12 @@ class PromptEncoder:
         slot_positions: list[int] = []
         slot_items: list[int] = []
         candidate_positions: list[int] = []
+        parts = [WORDING_PART] * len(tokens)
         separator = self._wording(ITEM_SEPARATOR)
         for part in prompt.parts:
             if isinstance(part, str):
                 tokens.extend(self._wording(part))
+                parts.extend([WORDING_PART] * (len(tokens) - len(parts)))
                 continue
             written, has_slot = self._item_tokens(part)
             tokens.extend(separator)
@@ -144,9 +149,17 @@ class PromptEncoder:
                 tokens.append(self._filler)
             if part.is_candidate:
                 candidate_positions.append(len(tokens) - 1)
+            parts.extend([CANDIDATE_PART if part.is_candidate else HISTORY_PART] * (len(tokens) - len(parts)))
         tokens.extend(self.frame.suffix)
+        parts.extend([WORDING_PART] * len(self.frame.suffix))
         return EncodedPrompt(
-            tokens, slot_positions, slot_items, candidate_positions, list(prompt.candidates), list(prompt.history)
+            token_ids=tokens,
+            slot_positions=slot_positions,
+            slot_items=slot_items,
+            candidate_positions=candidate_positions,
+            candidate_items=list(prompt.candidates),
+            history_items=list(prompt.history),
+            parts=parts,
         )
 
     def _item_tokens(self, part: ItemPart) -> tuple[tuple[int, ...], bool]:
@@ -156,6 +169,15 @@ class PromptEncoder:
         if shown == "index":
             return self._number_tokens[part.item_index], False
         return self._text_tokens[part.item_index], shown == "hybrid"
+
+    @property
+    def num_items(self) -> int:
+        """Size of the catalog, without padding."""
+        return len(self.item_texts) - 1
+
+    def text_tokens(self, item_index: int) -> tuple[int, ...]:
+        """Token ids of an item's text: its title and the metadata shown with it."""
+        return self._text_tokens[item_index]
 
     def answer_tokens(self, item_index: int) -> tuple[int, ...]:
         """What the model should write for an item: its title (its number if candidates are numbers), then the end."""

@@ -109,6 +109,8 @@ class Trainer:
         folder: Where metrics and checkpoints go; None keeps nothing on disk and cannot resume.
         on_step: Called after each optimizer step.
         fingerprint: Identifies settings and data; a checkpoint of another fingerprint is refused.
+        prior: Log-probability of each candidate of some of `examples`, [B] and [B, C] -> [B, C], by recommenders that
+            did not see those rows; None: the model's own recommender, if the model has a prior at all.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Trainer:
         folder: Path | None = None,
         on_step: Callable[[StepRecord], None] | None = None,
         fingerprint: str = "",
+        prior: Callable[[Examples, IntArray], torch.Tensor] | None = None,
     ) -> None:
         if len(examples) == 0:
             raise ConfigError("no training example: every history is shorter than data.split.min_history. Lower it.")
@@ -132,6 +135,7 @@ class Trainer:
         self.folder = folder
         self.on_step = on_step
         self.fingerprint = fingerprint
+        self.prior = prior
         lengths = llara.encoder.prompt_lengths(examples.histories(), config.num_negatives + 1)
         self.plan = BatchPlan(lengths=lengths, batch_size=config.batch_size, seed=config.seed)
         self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
@@ -251,8 +255,11 @@ class Trainer:
             answers=answers if objective.uses_answer else None,
         ).to(self.accelerator.device)
         column = torch.from_numpy(candidates.target_column).to(self.accelerator.device)
+        prior = None
+        if self.prior is not None and objective.uses_listwise:
+            prior = self.prior(examples, candidates.items).to(self.accelerator.device)
         with autocast(self.llara):
-            output = model(batch, answer=objective.uses_answer, listwise=objective.uses_listwise)
+            output = model(batch, answer=objective.uses_answer, listwise=objective.uses_listwise, prior=prior)
         return example_losses(output, batch, column, config=objective)
 
     def _validated(self, counters: Counters) -> tuple[Counters, float | None]:

@@ -22,7 +22,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     """On adapter, backbone and head."""
     projector_weight_decay: float = 1e-5
-    """On the projector and the placeholder."""
+    """On the projector, the placeholder and the part vectors."""
     max_gradient_norm: float = 1.0
     """Gradients are clipped to this norm."""
 
@@ -56,7 +56,8 @@ def learning_rate(step: int, *, total_steps: int, config: OptimizerConfig) -> fl
 
 def build_optimizer(llara: Llara, config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW over everything that training changes, with the projector's weight decay apart."""
-    behavioral = {name: p for name, p in llara.trainable().items() if name.startswith(("projector.", "placeholder"))}
+    apart = ("projector.", "placeholder", "part_vectors")
+    behavioral = {name: p for name, p in llara.trainable().items() if name.startswith(apart)}
     others = {name: p for name, p in llara.trainable().items() if name not in behavioral}
     matrices = [p for p in others.values() if p.ndim > 1]
     vectors = [p for p in others.values() if p.ndim <= 1]

@@ -1,0 +1,95 @@
+"""What recommenders think of rows that they were not fitted on: one recommender per fold of the training users."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llara.data.examples import Examples
+from llara.data.sequences import IntArray, Sequences
+from llara.errors import ConfigError
+from llara.recommender.base import Recommender
+from llara.recommender.fit import FitConfig, FitReport, fit_recommender
+
+_STREAM = 0xF01D
+
+
+def fold_of_users(users: IntArray, *, folds: int, seed: int) -> dict[int, int]:
+    """Deal users into folds at random; their sizes differ by at most one.
+
+    Args:
+        users: Distinct user indices.
+        folds: How many, >= 2.
+        seed: Same seed and users, same folds.
+
+    Raises:
+        ConfigError: If there are fewer users than folds.
+    """
+    if len(users) < folds:
+        raise ConfigError(f"prior_folds must be at most the number of training users, {len(users)}, got {folds}")
+    dealt = np.random.default_rng([seed, _STREAM]).permutation(len(users)) % folds
+    return dict(zip(users.tolist(), dealt.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class FoldRecommenders:
+    """Recommenders that were each fitted without the users of one fold.
+
+    Attributes:
+        recommenders: One per fold, all over the same catalog.
+        fold_of_user: Fold of each training user, by user index.
+    """
+
+    recommenders: Sequence[Recommender]
+    fold_of_user: dict[int, int]
+
+    @torch.no_grad()
+    def log_probs(self, examples: Examples, candidates: IntArray) -> Tensor:
+        """Log-probability of each candidate among those shown, by the recommender that does not know the row's user.
+
+        Args:
+            examples: Rows of training users, [B].
+            candidates: Item indices, [B, C].
+
+        Returns:
+            Natural logarithms, [B, C].
+        """
+        fold = np.array([self.fold_of_user[user] for user in examples.user_index.tolist()])
+        history, items = torch.from_numpy(examples.history), torch.from_numpy(candidates)
+        scores = torch.zeros(items.shape)
+        for number, recommender in enumerate(self.recommenders):
+            rows = torch.from_numpy(np.flatnonzero(fold == number))
+            if len(rows):
+                device = recommender.scoring_table().device
+                found = recommender.score(history[rows].to(device), items[rows].to(device))
+                scores[rows] = found.float().cpu()
+        return scores.log_softmax(dim=-1)
+
+
+def fit_without_fold(
+    build: Callable[[], Recommender],
+    sequences: Sequences,
+    *,
+    fold: int,
+    fold_of_user: dict[int, int],
+    validation: Examples,
+    config: FitConfig,
+) -> tuple[Recommender, FitReport]:
+    """Fit a fresh recommender on all training users but those of one fold.
+
+    Args:
+        build: Makes the recommender, not yet fitted.
+        sequences: Sequences of the training users.
+        fold: Whose users are left out.
+        fold_of_user: From `fold_of_users`.
+        validation: Rows that stop the fitting; of held-out users, as for the recommender itself.
+        config: Settings.
+    """
+    kept = [place for place, user in enumerate(sequences.user_index.tolist()) if fold_of_user[user] != fold]
+    recommender = build()
+    report = fit_recommender(
+        recommender, sequences.select(np.array(kept, dtype=np.int64)), validation=validation, config=config
+    )
+    return recommender, report

@@ -1,0 +1,155 @@
+"""Practice: rows made from the catalog's text alone, short ones first, that teach a small backbone to compare items."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from llara.data import Examples, IntArray
+from llara.errors import ConfigError
+from llara.model import Llara
+from llara.prompt import PromptEncoder
+from llara.train.curriculum import CurriculumConfig
+from llara.train.loop import StepRecord, TrainConfig, Trainer
+from llara.train.objectives import ObjectiveConfig
+from llara.train.optimizer import OptimizerConfig
+
+logger = logging.getLogger(__name__)
+
+_STREAM = 0x9AC71CE
+_NEAREST = 5
+_ROWS_AT_ONCE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class PracticeConfig:
+    """Training on catalog rows before any interaction: whose text resembles that of an item of the history?"""
+
+    steps: int = 0
+    """Optimizer steps; 0: no practice."""
+    batch_size: int = 32
+    """Rows per step."""
+    learning_rate: float = 2e-3
+    """Peak rate of each phase."""
+    phases: tuple[tuple[float, int, int], ...] = ((0.5, 2, 4), (0.2, 4, 8), (0.3, 10, 20))
+    """Share of the steps, history items and candidates of each phase, in order: what cannot be found out among 30 items
+    is found out among 6 within a minute, and kept."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ConfigError(f"train.practice.steps must be >= 0, got {self.steps}")
+        if self.batch_size < 1:
+            raise ConfigError(f"train.practice.batch_size must be >= 1, got {self.batch_size}")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"train.practice.learning_rate must be > 0, got {self.learning_rate}")
+        if not self.phases or any(share <= 0 or length < 1 or count < 2 for share, length, count in self.phases):
+            raise ConfigError(
+                "train.practice.phases must hold [share > 0, history items >= 1, candidates >= 2], "
+                f"got {[list(phase) for phase in self.phases]}"
+            )
+
+
+def text_vectors(encoder: PromptEncoder) -> sparse.csr_array:
+    """What each item's text says, as weighted token counts of length 1, [num_items, vocabulary].
+
+    Rare tokens weigh more (inverse document frequency), and those of a single item nothing: they liken it to no other.
+    """
+    tokens = [encoder.text_tokens(item) for item in range(1, encoder.num_items + 1)]
+    rows = np.repeat(np.arange(len(tokens)), [len(text) for text in tokens])
+    columns = np.array([token for text in tokens for token in text], dtype=np.int64)
+    present = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(tokens), encoder.largest_token + 1))
+    present.data[:] = 1.0  # duplicates were summed
+    items_with = np.maximum(1, present.sum(axis=0))
+    weights = np.where(items_with > 1, np.log(len(tokens) / items_with), 0.0)
+    weighted = sparse.csr_array(present * weights)
+    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)))
+    return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(length, 1e-12)) @ weighted)
+
+
+def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: int, seed: int) -> Examples:
+    """Random histories whose target is one of the items most like the last of them, by text.
+
+    Args:
+        vectors: From `text_vectors`.
+        count: Rows asked for; rows whose last item resembles nothing are left out.
+        history_length: Items per history, fewer than there are items.
+        seed: Only source of randomness.
+    """
+    num_items = vectors.shape[0]
+    rng = np.random.default_rng([seed, _STREAM, history_length])
+    histories = np.argsort(rng.random((count, num_items)), axis=1)[:, :history_length] if num_items < 100 else _draw(
+        rng, count, history_length, num_items
+    )  # fmt: skip
+    target = np.full(count, -1)
+    for start in range(0, count, _ROWS_AT_ONCE):
+        chunk = slice(start, start + _ROWS_AT_ONCE)
+        alike = (vectors[histories[chunk, -1]] @ vectors.T).toarray()  # [rows, num_items]
+        np.put_along_axis(alike, histories[chunk], 0.0, axis=1)
+        nearest = np.argpartition(-alike, min(_NEAREST, num_items - 1), axis=1)[:, :_NEAREST]
+        picked = nearest[np.arange(len(nearest)), rng.integers(nearest.shape[1], size=len(nearest))]
+        found = np.take_along_axis(alike, picked[:, None], axis=1)[:, 0] > 0.0
+        target[chunk] = np.where(found, picked, -1)
+    usable = target >= 0
+    rows = int(usable.sum())
+    return Examples(
+        history=histories[usable] + 1,
+        history_length=np.full(rows, history_length),
+        target=target[usable] + 1,
+        user_index=np.arange(rows),
+    )
+
+
+def _draw(rng: np.random.Generator, count: int, size: int, num_items: int) -> IntArray:
+    """Rows of distinct items, drawn with replacement first and drawn again where they are not distinct."""
+    drawn = rng.integers(num_items, size=(count, size))
+    while True:
+        ordered = np.sort(drawn, axis=1)
+        repeated = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
+        if len(repeated) == 0:
+            return drawn
+        drawn[repeated] = rng.integers(num_items, size=(len(repeated), size))
+
+
+def practise(
+    llara: Llara,
+    config: PracticeConfig,
+    *,
+    objective: ObjectiveConfig,
+    seed: int,
+    on_step: Callable[[StepRecord], None] | None = None,
+) -> None:
+    """Train on practice rows with text-only prompts, in place. It reads the catalog and never an interaction.
+
+    Args:
+        llara: The model before its training.
+        config: Steps and phases; phases that the catalog is too small for are shortened to what it holds.
+        objective: As in the training that follows.
+        seed: Of rows, negatives and order.
+        on_step: Called after each optimizer step; `step` counts through all phases.
+    """
+    vectors = text_vectors(llara.encoder)
+    total_share = sum(share for share, _, _ in config.phases)
+    for number, (share, length, candidates) in enumerate(config.phases):
+        steps = round(config.steps * share / total_share)
+        history_length = min(length, max(1, llara.catalog.num_items // 3))
+        negatives = min(candidates, llara.catalog.num_items - history_length) - 1
+        rows = practice_examples(
+            vectors, count=steps * config.batch_size, history_length=history_length, seed=seed + number
+        )
+        if steps == 0 or len(rows) == 0 or negatives < 1:
+            logger.info("practice phase %d skipped: no two items share a word, or the catalog is too small", number + 1)
+            continue
+        settings = TrainConfig(
+            epochs=steps / max(1, -(-len(rows) // config.batch_size)),
+            batch_size=config.batch_size,
+            micro_batch_size=config.batch_size,
+            num_negatives=negatives,
+            validations=1,
+            objective=objective,
+            curriculum=CurriculumConfig(kind="text-only"),
+            optimizer=OptimizerConfig(learning_rate=config.learning_rate, weight_decay=0.01),
+            seed=seed + number,
+        )
+        Trainer(llara, rows, config=settings, validate=lambda _: 0.0, on_step=on_step).train()
