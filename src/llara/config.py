@@ -18,7 +18,7 @@ from llara.evaluate import EvaluateConfig
 from llara.model import BackboneConfig, LlaraConfig
 from llara.prompt import PromptConfig
 from llara.recommender import RecommenderConfig
-from llara.train import TrainConfig
+from llara.train import PracticeConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class RunConfig:
     recommender: RecommenderConfig = field(default_factory=RecommenderConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
+    practice: PracticeConfig = field(default_factory=PracticeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     recommender_prior: bool = False
@@ -178,4 +179,4 @@ def config_to_dict(config: RunConfig) -> dict[str, Any]:
 
 def dump_config(config: RunConfig) -> str:
     """The complete settings as YAML; `load_config` reads them back to an equal `RunConfig`."""
-    return str(yaml.safe_dump(config_to_dict(config), sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump(config_to_dict(config), sort_keys=False))

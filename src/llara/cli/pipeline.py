@@ -26,13 +26,23 @@ from llara.data import Dataset, Split, held_out_examples, item_order, load_datas
 from llara.evaluate import RankingTask, build_task, calibrate_prior, judge_llara
 from llara.model import Llara, ScorerName
 from llara.model.backbone import NANO, check_backbone_folder
-from llara.recommender import Recommender, build_recommender, fit_recommender, load_recommender, save_recommender
-from llara.train import StepRecord, Trainer, TrainReport
+from llara.recommender import (
+    FoldRecommenders,
+    Recommender,
+    SequentialRecommender,
+    build_recommender,
+    fit_recommender,
+    fit_without_fold,
+    fold_of_users,
+    load_recommender,
+    save_recommender,
+)
+from llara.train import StepRecord, Trainer, TrainReport, practise
 
 logger = logging.getLogger(__name__)
 
 _STOPPING_ROWS = 2000
-_START_FOLDER, _RECOMMENDER_FOLDER = "start", "recommender"
+_START_FOLDER, _RECOMMENDER_FOLDER, _FOLDS_FOLDER = "start", "recommender", "folds"
 
 
 @dataclass
@@ -66,7 +76,7 @@ def train_run(
     *,
     resume: bool = False,
     force: bool = False,
-    recommender: Recommender | None = None,
+    start: Path | None = None,
     show: bool = True,
 ) -> FinishedRun:
     """Train and evaluate as configured.
@@ -75,7 +85,7 @@ def train_run(
         config: All settings.
         resume: Continue the interrupted run of `config.output`.
         force: Replace an existing run.
-        recommender: A fitted recommender of the same data to use instead of fitting one.
+        start: A model from `make_start` to begin with instead of making one.
         show: Show progress on stderr.
 
     Raises:
@@ -94,9 +104,8 @@ def train_run(
         continue_run(run, config, dataset)
     with explain_refusal(run):
         return _fill_run(
-            config, dataset, split, run, validation=validation, test=test, recommender=recommender, resume=resume,
-            show=show,
-        )  # fmt: skip
+            config, dataset, split, run, validation=validation, test=test, start=start, resume=resume, show=show
+        )
 
 
 def _fill_run(
@@ -107,7 +116,7 @@ def _fill_run(
     *,
     validation: RankingTask,
     test: RankingTask,
-    recommender: Recommender | None,
+    start: Path | None,
     resume: bool,
     show: bool,
 ) -> FinishedRun:
@@ -115,9 +124,10 @@ def _fill_run(
     watch = Stopwatch()
     write_config(run.partial, config)
     write_manifest(run.partial, config, dataset, watch.seconds)
-    llara = _start_model(config, dataset, split, run, recommender=recommender, resume=resume, watch=watch, show=show)
+    llara = _start_model(config, dataset, split, run, start=start, resume=resume, watch=watch, show=show)
+    folds = _fold_recommenders(config, llara, dataset, split, run=run, watch=watch)
     with watch.measure("training"):
-        training = _train(config, llara, split, validation, run, dataset=dataset, resume=resume, show=show)
+        training = _train(config, llara, split, validation, run, dataset=dataset, folds=folds, resume=resume, show=show)
     if config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise:
         with watch.measure("calibration"):
             weights = calibrate_prior(llara, validation, batch_size=config.evaluate.batch_size)
@@ -132,6 +142,7 @@ def _fill_run(
     write_histories(run.partial, dataset)
     write_manifest(run.partial, config, dataset, watch.seconds)
     _remove(run.partial / _START_FOLDER)
+    _remove(run.partial / _FOLDS_FOLDER)
     run.finish()
     return FinishedRun(run.final, evaluated, training, watch.seconds)
 
@@ -160,30 +171,57 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def make_start(config: RunConfig, folder: Path, *, show: bool = True) -> None:
+    """Recommender, backbone and practice of a run, saved for several runs that differ in their training only.
+
+    Args:
+        config: Its curriculum and evaluation do not matter here.
+        folder: Where to; replaced if it is there.
+        show: Show progress on stderr.
+    """
+    dataset = load_dataset(config.data.folder, seed=config.data.seed)
+    split = split_dataset(dataset, config.data.split)
+    _remove(folder)
+    _new_model(config, dataset, split, folder, watch=Stopwatch(), show=show).save_pretrained(folder)
+
+
 def _start_model(
     config: RunConfig,
     dataset: Dataset,
     split: Split,
     run: RunFolder,
     *,
-    recommender: Recommender | None,
+    start: Path | None,
     resume: bool,
     watch: Stopwatch,
     show: bool,
 ) -> Llara:
     """The model before its first step; written to the run folder so that a resumed run starts from the same."""
-    start = run.partial / _START_FOLDER
-    if resume and (start / "llara.json").is_file():
+    own = run.partial / _START_FOLDER
+    if resume and (own / "llara.json").is_file():
+        return Llara.from_pretrained(own)
+    if start is not None:
         llara = Llara.from_pretrained(start)
     else:
-        fitted = recommender or _fit(config, dataset, split, run, watch)
-        with watch.measure("backbone"), _adapt_bar(config.backbone.adapt.steps, show=show) as on_step:
-            llara = Llara.from_backbone(
-                config.backbone, fitted, dataset.catalog, config=config.llara, on_adapt_step=on_step
-            )
-        llara.uses_behavior = uses_behavior(config)
-        llara.default_scorer = trained_scorer(config)
-        llara.save_pretrained(start)
+        llara = _new_model(config, dataset, split, run.partial, watch=watch, show=show)
+    llara.uses_behavior = uses_behavior(config)
+    llara.default_scorer = trained_scorer(config)
+    llara.save_pretrained(own)
+    return llara
+
+
+def _new_model(
+    config: RunConfig, dataset: Dataset, split: Split, folder: Path, *, watch: Stopwatch, show: bool
+) -> Llara:
+    """Fit the recommender (kept in `folder`), start the backbone, practise."""
+    fitted = _fit(config, dataset, split, folder / _RECOMMENDER_FOLDER, watch)
+    with watch.measure("backbone"), _adapt_bar(config.backbone.adapt.steps, show=show) as on_step:
+        llara = Llara.from_backbone(
+            config.backbone, fitted, dataset.catalog, config=config.llara, on_adapt_step=on_step
+        )
+    with watch.measure("practice"), _practice_bar(config.practice.steps, show=show) as on_practice:
+        if config.practice.steps > 0:
+            practise(llara, config.practice, objective=config.train.objective, seed=config.seed, on_step=on_practice)
     return llara
 
 
@@ -199,17 +237,10 @@ def trained_scorer(config: RunConfig) -> ScorerName:
     return "listwise" if config.train.objective.uses_listwise else "answer"
 
 
-def _fit(config: RunConfig, dataset: Dataset, split: Split, run: RunFolder, watch: Stopwatch) -> Recommender:
-    folder = run.partial / _RECOMMENDER_FOLDER
+def _fit(config: RunConfig, dataset: Dataset, split: Split, folder: Path, watch: Stopwatch) -> Recommender:
     if (folder / "recommender.json").is_file():
         return load_recommender(folder)
-    catalog = dataset.catalog
-    recommender = build_recommender(
-        config.recommender,
-        num_items=catalog.num_items,
-        row_of_item_index=item_order(catalog.num_items, seed=config.data.seed),
-        item_ids=catalog.item_ids,
-    )
+    recommender = _build(config, dataset)
     with watch.measure("recommender"):
         report = fit_recommender(
             recommender,
@@ -225,6 +256,44 @@ def _fit(config: RunConfig, dataset: Dataset, split: Split, run: RunFolder, watc
     return recommender
 
 
+def _build(config: RunConfig, dataset: Dataset) -> Recommender:
+    catalog = dataset.catalog
+    return build_recommender(
+        config.recommender,
+        num_items=catalog.num_items,
+        row_of_item_index=item_order(catalog.num_items, seed=config.data.seed),
+        item_ids=catalog.item_ids,
+    )
+
+
+def _fold_recommenders(
+    config: RunConfig, llara: Llara, dataset: Dataset, split: Split, *, run: RunFolder, watch: Stopwatch
+) -> FoldRecommenders | None:
+    """Recommenders whose judgment of training rows is not their memory; None where no such judgment is used."""
+    uses_prior = config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise
+    if not uses_prior or config.prior_folds == 1 or not isinstance(llara.recommender, SequentialRecommender):
+        return None
+    users = split.train_sequences.user_index
+    fold_of_user = fold_of_users(users, folds=config.prior_folds, seed=config.recommender.fit.seed)
+    validation = held_out_examples(dataset.log, split, config.data.split, limit=_STOPPING_ROWS)
+    recommenders = []
+    for fold in range(config.prior_folds):
+        folder = run.partial / _FOLDS_FOLDER / str(fold)
+        if not (folder / "recommender.json").is_file():
+            with watch.measure("prior folds"):
+                fitted, report = fit_without_fold(
+                    lambda: _build(config, dataset), split.train_sequences, fold=fold, fold_of_user=fold_of_user,
+                    validation=validation, config=config.recommender.fit,
+                )  # fmt: skip
+            logger.info(
+                "prior without fold %d of %d: best validation NDCG@10 %.4f, %.0f s",
+                fold + 1, config.prior_folds, report.best_validation, report.seconds,
+            )  # fmt: skip
+            save_recommender(fitted, folder)
+        recommenders.append(load_recommender(folder))
+    return FoldRecommenders(recommenders, fold_of_user)
+
+
 def _train(
     config: RunConfig,
     llara: Llara,
@@ -233,6 +302,7 @@ def _train(
     run: RunFolder,
     *,
     dataset: Dataset,
+    folds: FoldRecommenders | None,
     resume: bool,
     show: bool,
 ) -> TrainReport:
@@ -250,6 +320,7 @@ def _train(
         validate=validate,
         folder=run.partial,
         fingerprint=fingerprint(config, dataset),
+        prior=folds.log_probs if folds is not None else None,
     )
     label = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
     with _training_bar(f"training {label}", trainer.total_steps, show=show) as on_step:
@@ -269,6 +340,15 @@ def _adapt_bar(steps: int, *, show: bool) -> Iterator[Callable[[int, float], Non
         return
     with console.progress_bar("teaching the backbone the catalog", steps) as advance:
         yield lambda _, loss: advance(1, f"loss {loss:.2f}")
+
+
+@contextmanager
+def _practice_bar(steps: int, *, show: bool) -> Iterator[Callable[[StepRecord], None] | None]:
+    if not show or steps == 0:
+        yield None
+        return
+    with console.progress_bar("practice on the catalog", steps) as advance:
+        yield lambda record: advance(1, f"loss {record.loss:.2f} {record.examples_per_second:.0f} ex/s")
 
 
 @contextmanager

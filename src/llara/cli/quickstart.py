@@ -1,5 +1,6 @@
 """`llara quickstart`: the whole path on the bundled sample, text-only and hybrid side by side."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from typing import Any
 
 from llara.cli import console
 from llara.cli.judging import save_evaluation
-from llara.cli.pipeline import FinishedRun, train_run
+from llara.cli.pipeline import FinishedRun, make_start, train_run
 from llara.cli.showing import show_table
 from llara.config import DataConfig, RunConfig, override_config
 from llara.data import CandidateConfig, load_dataset, split_dataset
@@ -17,8 +18,8 @@ from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig, EvaluationReport, compare_results
 from llara.model import AdaptConfig, BackboneConfig, NanoConfig
 from llara.prompt import PromptConfig
-from llara.recommender import FitConfig, RecommenderConfig, load_recommender
-from llara.train import CurriculumConfig, ObjectiveConfig, OptimizerConfig, TrainConfig
+from llara.recommender import FitConfig, RecommenderConfig
+from llara.train import CurriculumConfig, ObjectiveConfig, OptimizerConfig, PracticeConfig, TrainConfig
 
 
 def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
@@ -34,10 +35,12 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         recommender=RecommenderConfig(fit=FitConfig(seed=seed, patience=5)),
         backbone=BackboneConfig(
             tuning="full",
-            nano=NanoConfig(hidden_size=96, num_layers=3, num_heads=2, vocabulary=4096),
+            nano=NanoConfig(hidden_size=96, num_layers=3, num_heads=4, vocabulary=4096),
             adapt=AdaptConfig(steps=40, batch_size=8),
         ),
-        prompt=PromptConfig(item_text=("author",)),
+        part_vectors=True,
+        prompt=PromptConfig(item_text=("author", "subjects")),
+        practice=PracticeConfig(steps=400, phases=((0.6, 2, 4), (0.25, 4, 8), (0.15, 10, 20))),
         train=TrainConfig(
             epochs=0.3,
             batch_size=32,
@@ -45,7 +48,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
             validations=3,
             objective=ObjectiveConfig(name="sum"),
             curriculum=CurriculumConfig(ramp_fraction=0.5),
-            optimizer=OptimizerConfig(learning_rate=2e-3, weight_decay=0.01),
+            optimizer=OptimizerConfig(learning_rate=1.5e-3, weight_decay=0.01),
             seed=seed,
         ),
         recommender_prior=True,
@@ -86,21 +89,22 @@ def run_quickstart(
             f"{folder} has a finished quickstart. Look at {folder / 'hybrid' / 'report.html'}, or pass --force."
         )
     config = override_config(quickstart_config(folder, seed=seed), overrides)
-    console.say("1/4 sample data: real public-domain books, simulated readers")
+    console.say("1/5 sample data: real public-domain books, simulated readers")
     make_sample(Path(config.data.folder), seed=seed, force=force or not _finished(folder))
-    console.say("2/4 recommender and text-only LLaRA")
-    text_only = train_run(
-        replace(
-            config,
-            output=str(folder / "text-only"),
-            train=replace(config.train, curriculum=CurriculumConfig(kind="text-only")),
-        ),
-        force=True,
+    console.say("2/5 recommender, and a small language model that practises on the catalog")
+    start = folder / "start"
+    make_start(config, start)
+    console.say("3/5 text-only LLaRA")
+    text_config = replace(
+        config,
+        output=str(folder / "text-only"),
+        train=replace(config.train, curriculum=CurriculumConfig(kind="text-only")),
     )
-    console.say("3/4 hybrid LLaRA, on the same recommender")
-    recommender = load_recommender(text_only.folder / "recommender")
-    hybrid = train_run(config, recommender=recommender, force=True)
-    console.say("4/4 comparison on the same candidates")
+    text_only = train_run(text_config, start=start, force=True)
+    console.say("4/5 hybrid LLaRA, from the same start")
+    hybrid = train_run(config, start=start, force=True)
+    shutil.rmtree(start)
+    console.say("5/5 comparison on the same candidates")
     report = _side_by_side(text_only, hybrid)
     _save_comparison(hybrid, report, config)
     if tables:

@@ -13,7 +13,7 @@ LONGEST_PRODUCT = 1024
 """Longest sequence whose [T, T] scores are held in memory at once."""
 
 
-def cpu_attention(
+def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -34,7 +34,8 @@ def cpu_attention(
     Args:
         module: The attention layer; its `is_causal` counts where the argument is None.
         query: [B, H, T, d].
-        key, value: [B, K, S, d]; K divides H.
+        key: [B, K, S, d]; K divides H.
+        value: [B, K, S, d].
         attention_mask: Additive or boolean (True: visible), [B, 1, T, S]; None: causal, if the layer is.
         dropout: Share of attention weights dropped.
         scaling: Factor of the scores; None: d ** -0.5.
@@ -49,7 +50,7 @@ def cpu_attention(
     if not fits or dropout > 0.0 or kwargs.get("position_bias") is not None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
-        )  # type: ignore[return-value]
+        )
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)

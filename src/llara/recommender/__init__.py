@@ -3,6 +3,7 @@
 from llara.recommender.base import Recommender, SequentialRecommender
 from llara.recommender.caser import Caser, CaserConfig
 from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_validation
+from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_users
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
 from llara.recommender.popularity import Popularity
@@ -18,6 +19,7 @@ __all__ = [
     "EpochRecord",
     "FitConfig",
     "FitReport",
+    "FoldRecommenders",
     "GRU4Rec",
     "GRU4RecConfig",
     "ImportedConfig",
@@ -30,6 +32,8 @@ __all__ = [
     "SequentialRecommender",
     "build_recommender",
     "fit_recommender",
+    "fit_without_fold",
+    "fold_of_users",
     "import_embeddings",
     "load_recommender",
     "rank_validation",

@@ -39,14 +39,14 @@ class PracticeConfig:
 
     def __post_init__(self) -> None:
         if self.steps < 0:
-            raise ConfigError(f"train.practice.steps must be >= 0, got {self.steps}")
+            raise ConfigError(f"practice.steps must be >= 0, got {self.steps}")
         if self.batch_size < 1:
-            raise ConfigError(f"train.practice.batch_size must be >= 1, got {self.batch_size}")
+            raise ConfigError(f"practice.batch_size must be >= 1, got {self.batch_size}")
         if self.learning_rate <= 0:
-            raise ConfigError(f"train.practice.learning_rate must be > 0, got {self.learning_rate}")
+            raise ConfigError(f"practice.learning_rate must be > 0, got {self.learning_rate}")
         if not self.phases or any(share <= 0 or length < 1 or count < 2 for share, length, count in self.phases):
             raise ConfigError(
-                "train.practice.phases must hold [share > 0, history items >= 1, candidates >= 2], "
+                "practice.phases must hold [share > 0, history items >= 1, candidates >= 2], "
                 f"got {[list(phase) for phase in self.phases]}"
             )
 
@@ -79,9 +79,7 @@ def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: 
     """
     num_items = vectors.shape[0]
     rng = np.random.default_rng([seed, _STREAM, history_length])
-    histories = np.argsort(rng.random((count, num_items)), axis=1)[:, :history_length] if num_items < 100 else _draw(
-        rng, count, history_length, num_items
-    )  # fmt: skip
+    histories = _distinct(rng, count, history_length, num_items)
     target = np.full(count, -1)
     for start in range(0, count, _ROWS_AT_ONCE):
         chunk = slice(start, start + _ROWS_AT_ONCE)
@@ -101,15 +99,16 @@ def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: 
     )
 
 
-def _draw(rng: np.random.Generator, count: int, size: int, num_items: int) -> IntArray:
-    """Rows of distinct items, drawn with replacement first and drawn again where they are not distinct."""
-    drawn = rng.integers(num_items, size=(count, size))
-    while True:
-        ordered = np.sort(drawn, axis=1)
-        repeated = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
-        if len(repeated) == 0:
-            return drawn
-        drawn[repeated] = rng.integers(num_items, size=(len(repeated), size))
+def _distinct(rng: np.random.Generator, count: int, size: int, num_items: int) -> IntArray:
+    """Rows of `size` distinct numbers below `num_items`, [count, size]."""
+    chosen = np.zeros((count, size), dtype=np.int64)
+    for column in range(size):
+        # A number of what is left, counted past those that the row has already.
+        number = rng.integers(num_items - column, size=count)
+        for earlier in np.sort(chosen[:, :column], axis=1).T:
+            number += number >= earlier
+        chosen[:, column] = number
+    return chosen
 
 
 def practise(
