@@ -175,9 +175,10 @@ class PromptEncoder:
         """Size of the catalog, without padding."""
         return len(self.item_texts) - 1
 
-    def text_tokens(self, item_index: int) -> tuple[int, ...]:
-        """Token ids of an item's text: its title and the metadata shown with it."""
-        return self._text_tokens[item_index]
+    def subject_tokens(self, item_index: int) -> tuple[int, ...]:
+        """Token ids of what an item's text says about it: the metadata shown after the title, or else the title."""
+        text, title = self._text_tokens[item_index], self._title_tokens[item_index]
+        return text[len(title) :] if text[: len(title)] == title and len(text) > len(title) else text
 
     def answer_tokens(self, item_index: int) -> tuple[int, ...]:
         """What the model should write for an item: its title (its number if candidates are numbers), then the end."""

@@ -52,11 +52,12 @@ class PracticeConfig:
 
 
 def text_vectors(encoder: PromptEncoder) -> sparse.csr_array:
-    """What each item's text says, as weighted token counts of length 1, [num_items, vocabulary].
+    """What each item's text says about it, as weighted tokens of length 1, [num_items, vocabulary].
 
-    Rare tokens weigh more (inverse document frequency), and those of a single item nothing: they liken it to no other.
+    Metadata counts where the prompt shows some, else the title: names are alike by chance, genres and tags are not.
+    Rare tokens weigh more (inverse document frequency), those of a single item nothing: they liken it to no other.
     """
-    tokens = [encoder.text_tokens(item) for item in range(1, encoder.num_items + 1)]
+    tokens = [encoder.subject_tokens(item) for item in range(1, encoder.num_items + 1)]
     rows = np.repeat(np.arange(len(tokens)), [len(text) for text in tokens])
     columns = np.array([token for text in tokens for token in text], dtype=np.int64)
     present = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(tokens), encoder.largest_token + 1))
