@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llara.config import RunConfig, config_to_dict, dump_config, load_config, override_config, parse_config
@@ -31,7 +31,8 @@ def test_defaults_are_the_papers() -> None:
     assert (config.data.split.train_until, config.data.split.validation_until) == (0.8, 0.9)
     assert (config.recommender.name, config.recommender.embedding_dim) == ("sasrec", 64)
     assert (config.train.batch_size, config.train.epochs) == (128, 5.0)
-    assert config.recommender_prior is False
+    assert (config.recommender_prior, config.prior_folds, config.part_vectors) == (False, 3, False)
+    assert config.practice.steps == 0
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -45,6 +46,7 @@ def test_the_repository_has_configs() -> None:
 
 
 @settings(max_examples=15, deadline=None)
+@example(output="\x85", rate=1e-3, item_text=[], prior=False)  # a line break to YAML
 @given(
     output=st.text(min_size=1, max_size=12),
     rate=st.floats(1e-7, 1e-1),
@@ -105,6 +107,10 @@ def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
         ({"data": {"folder": "x", "split": {"history_length": 0}}}, "data.split.history_length", "0"),
         ({"data": {"folder": "x", "split": {"min_history": 0}}}, "data.split.min_history", "0"),
         ({"recommender": {"name": "bert4rec"}}, "recommender.name", "'bert4rec'"),
+        ({"prior_folds": 0}, "prior_folds", "0"),
+        ({"part_vectors": "both"}, "part_vectors", "'both'"),
+        ({"practice": {"steps": -1}}, "practice.steps", "-1"),
+        ({"practice": {"phases": [[1.0, 2, 1]]}}, "practice.phases", "[[1.0, 2, 1]]"),
         ({"evaluate": {"scorer": "listwise"}}, "evaluate.scorer", "'answer'"),
     ],
 )
@@ -184,7 +190,9 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_model_config_takes_its_parts_from_the_run() -> None:
-    config = parse_config({**SMALLEST, "seed": 7, "recommender_prior": True, "backbone": {"tuning": "full"}})
+    config = parse_config(
+        {**SMALLEST, "seed": 7, "recommender_prior": True, "part_vectors": True, "backbone": {"tuning": "full"}}
+    )
     assert config.llara.backbone == config.backbone
-    assert (config.llara.seed, config.llara.recommender_prior) == (7, True)
+    assert (config.llara.seed, config.llara.recommender_prior, config.llara.part_vectors) == (7, True, True)
     assert config_to_dict(config)["backbone"]["tuning"] == "full"

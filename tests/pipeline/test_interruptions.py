@@ -19,7 +19,11 @@ from llara.train import read_metrics
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World
 
-LONGER = ("--set", "train.epochs=4", "--set", "train.validations=8")
+_LONGER = (
+    "train.epochs=4", "train.validations=8", "practice.steps=4", "part_vectors=true", "recommender_prior=true",
+    "prior_folds=2",
+)  # fmt: skip
+LONGER = tuple(word for setting in _LONGER for word in ("--set", setting))
 
 
 @contextmanager

@@ -228,6 +228,9 @@ def test_full_tuning_with_recommender_prior_keeps_its_numbers_when_opened_again(
     run = world.folder / "prior"
     chosen = (
         "recommender_prior=true",
+        "prior_folds=2",
+        "part_vectors=true",
+        "practice.steps=4",
         "backbone.tuning=full",
         "backbone.adapt.steps=2",
         "backbone.adapt.block_tokens=64",
@@ -240,6 +243,7 @@ def test_full_tuning_with_recommender_prior_keeps_its_numbers_when_opened_again(
     assert trained["generation"] is None
     assert not (run / "adapter").exists()
     assert not (run / "start").exists()
+    assert not (run / "folds").exists()
     again = world.llara("evaluate", run, "--json").json()
     assert _numbers(again["evaluation"]) == _numbers(trained["evaluation"])
     assert len(world.llara("recommend", run, "--user", "1", "-k", "3", "--json").json()["recommendations"]) == 3

@@ -42,7 +42,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         prompt=PromptConfig(item_text=("author", "subjects")),
         practice=PracticeConfig(steps=400, phases=((0.6, 2, 4), (0.25, 4, 8), (0.15, 10, 20))),
         train=TrainConfig(
-            epochs=0.3,
+            epochs=0.4,
             batch_size=32,
             micro_batch_size=32,
             validations=3,

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 _STREAM = 0x9AC71CE
 _NEAREST = 5
-_ROWS_AT_ONCE = 512
+_CELLS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,9 @@ def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: 
     rng = np.random.default_rng([seed, _STREAM, history_length])
     histories = _distinct(rng, count, history_length, num_items)
     target = np.full(count, -1)
-    for start in range(0, count, _ROWS_AT_ONCE):
-        chunk = slice(start, start + _ROWS_AT_ONCE)
+    rows_at_once = max(1, _CELLS_AT_ONCE // num_items)
+    for start in range(0, count, rows_at_once):
+        chunk = slice(start, start + rows_at_once)
         alike = (vectors[histories[chunk, -1]] @ vectors.T).toarray()  # [rows, num_items]
         np.put_along_axis(alike, histories[chunk], 0.0, axis=1)
         nearest = np.argpartition(-alike, min(_NEAREST, num_items - 1), axis=1)[:, :_NEAREST]
