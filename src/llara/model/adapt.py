@@ -74,7 +74,14 @@ def catalog_lines(catalog: Catalog, columns: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-def practice_document(encoder: PromptEncoder, num_items: int, rng: np.random.Generator) -> list[int]:
+UNTRAINED = -100
+"""Label of a token whose prediction is not trained."""
+
+Document = tuple[list[int], list[int]]
+"""Token ids and labels, both in order."""
+
+
+def practice_document(encoder: PromptEncoder, num_items: int, rng: np.random.Generator) -> Document:
     """A prompt of random items in a random wording, then the answer of every candidate in random order.
 
     One answer would be a handful of tokens in a hundred; all of them teach copying from the list many times faster.
@@ -85,10 +92,15 @@ def practice_document(encoder: PromptEncoder, num_items: int, rng: np.random.Gen
     cut = max(1, size // 3)
     history, candidates = items[:cut], items[min(cut, size - 1) :]
     prompt = encoder.build(history.tolist(), candidates.tolist(), template=int(rng.integers(1 << 30)))
-    tokens = list(encoder.encode(prompt).token_ids)
+    encoded = encoder.encode(prompt)
+    tokens, labels = list(encoded.token_ids), list(encoded.token_ids)
+    for slot in encoded.slot_positions:
+        labels[slot] = UNTRAINED
     for item in rng.permutation(candidates):
-        tokens.extend(encoder.answer_tokens(int(item)))
-    return tokens
+        answer = encoder.answer_tokens(int(item))
+        tokens.extend(answer)
+        labels.extend(answer)
+    return tokens, labels
 
 
 class BlockSampler:
@@ -107,15 +119,19 @@ class BlockSampler:
         self.encoder = encoder
         self.config = config
 
-    def block(self, rng: np.random.Generator) -> list[int]:
+    def block(self, rng: np.random.Generator) -> Document:
         """Documents one after the other, each closed by the end token, cut to `block_tokens` and one more."""
         tokens: list[int] = []
-        while len(tokens) < self.config.block_tokens + 1:
+        labels: list[int] = []
+        size = self.config.block_tokens + 1
+        while len(tokens) < size:
             if rng.random() < self.config.practice_ratio:
-                tokens.extend(practice_document(self.encoder, len(self.facts), rng))
+                read, learned = practice_document(self.encoder, len(self.facts), rng)
             else:
-                tokens.extend(self.facts[int(rng.integers(len(self.facts)))])
-        return tokens[-(self.config.block_tokens + 1) :]
+                read = learned = self.facts[int(rng.integers(len(self.facts)))]
+            tokens.extend(read)
+            labels.extend(learned)
+        return tokens[-size:], labels[-size:]
 
 
 def adapt_backbone(
@@ -156,9 +172,9 @@ def adapt_backbone(
     started = time.perf_counter()
     for step in range(config.steps):
         blocks = [sampler.block(rng) for _ in range(config.batch_size)]
-        ids = torch.tensor(blocks, device=model.device)
+        ids, labels = (torch.tensor(part, device=model.device) for part in zip(*blocks, strict=True))
         with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            loss = _next_token_loss(model, ids, filler=encoder.filler)
+            loss = _next_token_loss(model, ids, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -176,9 +192,9 @@ def adapt_backbone(
     return losses
 
 
-def _next_token_loss(model: PreTrainedModel, ids: Tensor, *, filler: int) -> Tensor:
+def _next_token_loss(model: PreTrainedModel, ids: Tensor, labels: Tensor) -> Tensor:
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
     loss: Tensor = torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=filler
+        logits.float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=UNTRAINED
     )
     return loss

@@ -13,7 +13,7 @@ from llara.model.backbone import NanoConfig
 _QUERY_SCALE, _OUTPUT_SCALE = 0.8, 0.3
 BEGIN, END, PADDING = "<|begin|>", "<|end|>", "<|pad|>"
 
-_WORDS = r" \([^();,\n]+\)?|[;,] [^();,\n]+| ?[^ ();,\n]+|[();,\n ]"
+_WORDS = r" \([^();,\n]+\)?|[;,] [^();,\n]*[^();,\n ]| ?[^ ();,\n]+|[();,\n ]"
 """What can become one token: " (1995)", " (Mark Twain", "; historical novel", ", The", " word". A value that many items
 share is then read at one place, and titles get about a third shorter."""
 

@@ -88,9 +88,9 @@ def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: 
         alike = (vectors[histories[chunk, -1]] @ vectors.T).toarray()  # [rows, num_items]
         np.put_along_axis(alike, histories[chunk], 0.0, axis=1)
         nearest = np.argpartition(-alike, min(_NEAREST, num_items - 1), axis=1)[:, :_NEAREST]
-        picked = nearest[np.arange(len(nearest)), rng.integers(nearest.shape[1], size=len(nearest))]
-        found = np.take_along_axis(alike, picked[:, None], axis=1)[:, 0] > 0.0
-        target[chunk] = np.where(found, picked, -1)
+        lots = np.where(np.take_along_axis(alike, nearest, axis=1) > 0.0, rng.random(nearest.shape), -1.0)
+        picked = nearest[np.arange(len(nearest)), lots.argmax(axis=1)]
+        target[chunk] = np.where(lots.max(axis=1) >= 0.0, picked, -1)
     usable = target >= 0
     rows = int(usable.sum())
     return Examples(
@@ -128,12 +128,13 @@ def practise(
         config: Steps and phases; phases that the catalog is too small for are shortened to what it holds.
         objective: As in the training that follows.
         seed: Of rows, negatives and order.
-        on_step: Called after each optimizer step; `step` counts through all phases.
+        on_step: Called after each optimizer step; `step` starts again with each phase.
     """
     vectors = text_vectors(llara.encoder)
-    total_share = sum(share for share, _, _ in config.phases)
-    for number, (share, length, candidates) in enumerate(config.phases):
-        steps = round(config.steps * share / total_share)
+    shares = np.array([share for share, _, _ in config.phases])
+    ends = np.round(config.steps * shares.cumsum() / shares.sum()).astype(int)
+    for number, (_, length, candidates) in enumerate(config.phases):
+        steps = int(ends[number] - (ends[number - 1] if number else 0))
         history_length = min(length, max(1, llara.catalog.num_items // 3))
         negatives = min(candidates, llara.catalog.num_items - history_length) - 1
         rows = practice_examples(
