@@ -1,12 +1,13 @@
 """Prompts as token ids: representations, slots, candidate positions, answers."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import pytest
 
 from llara.data import Catalog
 from llara.errors import ConfigError, PromptError
-from llara.prompt import EncodedPrompt, PromptConfig, PromptEncoder
+from llara.prompt import EncodedPrompt, PromptConfig, PromptEncoder, tokenize_titles
 
 MakeEncoder = Callable[..., PromptEncoder]
 HISTORY, CANDIDATES = [3, 8], [1, 2, 9]
@@ -151,3 +152,48 @@ def test_the_largest_token_bounds_every_prompt(make_encoder: MakeEncoder) -> Non
         for template in range(3):
             encoded = encoder.encode(encoder.build(HISTORY, CANDIDATES, template=template))
             assert max(encoded.token_ids) <= encoder.largest_token
+
+
+@pytest.mark.parametrize("kind", ["nano", "gpt2", "chat", "metaspace", "unigram"])
+@pytest.mark.parametrize(
+    ("history", "candidates"),
+    [("hybrid", "hybrid"), ("text", "text"), ("behavior", "behavior"), ("index", "index"), ("hybrid", "text")],
+)
+def test_parts_cover_an_items_separator_text_and_slot_and_no_wording(
+    history: str, candidates: str, kind: str, make_encoder: MakeEncoder
+) -> None:
+    encoder = make_encoder(PromptConfig(history=history, candidates=candidates), tokenizer=kind)  # type: ignore[arg-type]
+    text_of = tokenize_titles(encoder.tokenizer, encoder.item_texts[1:], max_tokens=32)
+    separator = len(encoder.tokenizer("\n", add_special_tokens=False)["input_ids"])
+
+    def length(item: int, shown: str) -> int:
+        number = list(make_encoder(PromptConfig(candidates="index"), tokenizer=kind).answer_tokens(item)[:-1])
+        text = {"behavior": [], "index": number}.get(shown, list(text_of[item - 1]))
+        return separator + len(text) + (shown in ("hybrid", "behavior"))
+
+    for template in range(3):
+        encoded = encoder.encode(encoder.build(HISTORY, CANDIDATES, template=template))
+        runs = [(part, len(list(run))) for part, run in groupby(encoded.parts)]
+        assert [part for part, _ in runs] == [0, 1, 0, 2, 0]
+        assert len(encoded.parts) == len(encoded.token_ids)
+        assert runs[1][1] == sum(length(item, history) for item in HISTORY)
+        assert runs[3][1] == sum(length(item, candidates) for item in CANDIDATES)
+        assert encoded.history_items == HISTORY
+        # Slots and candidate positions lie within, and the last of each kind ends its run.
+        in_history = len(HISTORY) * (history in ("hybrid", "behavior"))
+        slots = [encoded.parts[position] for position in encoded.slot_positions]
+        assert slots == [1] * in_history + [2] * (len(slots) - in_history)
+        assert {encoded.parts[position] for position in encoded.candidate_positions} == {2}
+        assert encoded.candidate_positions[-1] == sum(size for _, size in runs[:4]) - 1
+        if in_history:
+            assert encoded.slot_positions[in_history - 1] == runs[0][1] + runs[1][1] - 1
+
+
+def test_what_an_items_text_says_about_it_is_its_metadata_or_else_its_title(make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(PromptConfig(item_text=("genres",)))
+    assert encoder.num_items == 24
+    said = [str(encoder.tokenizer.decode(list(encoder.subject_tokens(item)))) for item in (1, 2, 3)]
+    assert said == [" Alien", " (Horror)", " (Horror)"]  # the first has no genre
+    assert make_encoder().subject_tokens(9) == make_encoder().answer_tokens(9)[:-1]
+    cut = make_encoder(PromptConfig(item_text=("genres",), max_title_tokens=1))
+    assert len(cut.subject_tokens(9)) == 1  # no metadata is left after a title as long as the limit

@@ -1,6 +1,7 @@
 """A tiny model to train and rows to train it on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,16 +29,18 @@ def frozen_sasrec(tiny_catalog: Catalog) -> SASRec:
 
 @pytest.fixture(scope="session")
 def tiny_llara(tiny_catalog: Catalog, frozen_sasrec: SASRec) -> Callable[..., Llara]:
-    """A new nano model in float32; the same arguments give the same weights."""
+    """A new nano model in float32; keywords beyond those named go to `LlaraConfig`. Same arguments, same weights."""
 
-    def make(*, tuning: str = "lora", dropout: float = 0.0, prompt: PromptConfig | None = None) -> Llara:
+    def make(
+        *, tuning: str = "lora", dropout: float = 0.0, prompt: PromptConfig | None = None, **options: Any
+    ) -> Llara:
         backbone = BackboneConfig(
             tuning="full" if tuning == "full" else "lora",
             lora=LoraSettings(dropout=dropout),
             precision="float32",
             nano=NanoConfig(hidden_size=32, num_layers=2, num_heads=4, vocabulary=400),
         )
-        config = LlaraConfig(prompt=prompt or PromptConfig())
+        config = LlaraConfig(prompt=prompt or PromptConfig(), **options)
         return Llara.from_backbone(backbone, frozen_sasrec, tiny_catalog, config=config)
 
     return make

@@ -20,7 +20,10 @@ FIRST_LISTWISE = math.log(math.exp(1) + math.exp(2) + 1) - 2
 
 @pytest.fixture
 def batch() -> PromptBatch:
-    prompts = [EncodedPrompt([1, 2, 3], [], [], [0, 1, 2], [1, 2, 3]), EncodedPrompt([1, 2], [], [], [0, 1], [1, 2])]
+    prompts = [
+        EncodedPrompt([1, 2, 3], [], [], [0, 1, 2], [1, 2, 3], history_items=[4], parts=[2, 2, 2]),
+        EncodedPrompt([1, 2], [], [], [0, 1], [1, 2], history_items=[4], parts=[2, 2]),
+    ]
     return collate(prompts, hybrid=[True, False], filler=0, answers=[[7, 8, 9], [4]])
 
 

@@ -46,13 +46,13 @@ def test_the_rate_stays_between_floor_and_peak_and_rises_before_it_falls(
 def test_every_trained_weight_is_in_exactly_one_group_with_its_decay(
     tuning: str, tiny_llara: Callable[..., Llara]
 ) -> None:
-    llara = tiny_llara(tuning=tuning)
+    llara = tiny_llara(tuning=tuning, part_vectors=True)
     config = OptimizerConfig(weight_decay=0.3, projector_weight_decay=0.2)
     optimizer = build_optimizer(llara, config)
     decay = [(id(p), group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(key for key, _ in decay) == sorted(id(p) for p in llara.trainable().values())
     expected = {
-        id(p): 0.2 if name.startswith(("projector.", "placeholder")) else 0.3 if p.ndim > 1 else 0.0
+        id(p): 0.2 if name.startswith(("projector.", "placeholder", "part_vectors")) else 0.3 if p.ndim > 1 else 0.0
         for name, p in llara.trainable().items()
     }
     assert dict(decay) == expected

@@ -154,4 +154,18 @@ def practise(
             optimizer=OptimizerConfig(learning_rate=config.learning_rate, weight_decay=0.01),
             seed=seed + number,
         )
-        Trainer(llara, rows, config=settings, validate=lambda _: 0.0, on_step=on_step).train()
+        losses: list[float] = []
+        Trainer(llara, rows, config=settings, validate=lambda _: 0.0, on_step=_recording(losses, on_step)).train()
+        logger.info(
+            "practice, %d history items and %d candidates: loss %.2f -> %.2f",
+            history_length, negatives + 1, np.mean(losses[:10]), np.mean(losses[-10:]),
+        )  # fmt: skip
+
+
+def _recording(losses: list[float], on_step: Callable[[StepRecord], None] | None) -> Callable[[StepRecord], None]:
+    def record(step: StepRecord) -> None:
+        losses.append(step.loss)
+        if on_step is not None:
+            on_step(step)
+
+    return record
