@@ -40,7 +40,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         ),
         part_vectors=True,
         prompt=PromptConfig(item_text=("author", "subjects")),
-        practice=PracticeConfig(steps=400, phases=((0.6, 2, 4), (0.25, 4, 8), (0.15, 10, 20))),
+        practice=PracticeConfig(steps=400),
         train=TrainConfig(
             epochs=0.4,
             batch_size=32,

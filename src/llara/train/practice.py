@@ -33,9 +33,10 @@ class PracticeConfig:
     """Rows per step."""
     learning_rate: float = 2e-3
     """Peak rate of each phase."""
-    phases: tuple[tuple[float, int, int], ...] = ((0.5, 2, 4), (0.2, 4, 8), (0.3, 10, 20))
+    phases: tuple[tuple[float, int, int], ...] = ((0.4, 2, 4), (0.25, 2, 4), (0.2, 4, 8), (0.15, 10, 20))
     """Share of the steps, history items and candidates of each phase, in order: what cannot be found out among 30 items
-    is found out among 6 within a minute, and kept."""
+    is found out among 6 within a minute, and kept. The first phase trains the listwise head alone if the objective has
+    one, for the answer's tokens would drown it."""
 
     def __post_init__(self) -> None:
         if self.steps < 0:
@@ -149,7 +150,7 @@ def practise(
             micro_batch_size=config.batch_size,
             num_negatives=negatives,
             validations=1,
-            objective=objective,
+            objective=ObjectiveConfig(name="listwise") if number == 0 and objective.uses_listwise else objective,
             curriculum=CurriculumConfig(kind="text-only"),
             optimizer=OptimizerConfig(learning_rate=config.learning_rate, weight_decay=0.01),
             seed=seed + number,
