@@ -40,7 +40,9 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         ),
         part_vectors=True,
         prompt=PromptConfig(item_text=("author", "subjects")),
-        practice=PracticeConfig(steps=550, phases=((0.47, 2, 4), (0.33, 2, 4), (0.15, 4, 8), (0.05, 10, 20))),
+        practice=PracticeConfig(
+            steps=550, nearest=2, phases=((0.47, 2, 4), (0.33, 2, 4), (0.15, 4, 8), (0.05, 10, 20))
+        ),
         train=TrainConfig(
             epochs=0.35,
             batch_size=32,

@@ -19,7 +19,6 @@ from llara.train.optimizer import OptimizerConfig
 logger = logging.getLogger(__name__)
 
 _STREAM = 0x9AC71CE
-_NEAREST = 5
 _CELLS_AT_ONCE = 1 << 22
 
 
@@ -38,7 +37,13 @@ class PracticeConfig:
     is found out among 6 within a minute, and kept. The first phase trains the listwise head alone if the objective has
     one, for the answer's tokens would drown it."""
 
+    nearest: int = 5
+    """The target is one of this many items that are most like the last one of the history, >= 1; fewer make the rule
+    plainer."""
+
     def __post_init__(self) -> None:
+        if self.nearest < 1:
+            raise ConfigError(f"practice.nearest must be >= 1, got {self.nearest}")
         if self.steps < 0:
             raise ConfigError(f"practice.steps must be >= 0, got {self.steps}")
         if self.batch_size < 1:
@@ -70,7 +75,9 @@ def text_vectors(encoder: PromptEncoder) -> sparse.csr_array:
     return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(length, 1e-12)) @ weighted)
 
 
-def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: int, seed: int) -> Examples:
+def practice_examples(
+    vectors: sparse.csr_array, *, count: int, history_length: int, seed: int, nearest: int = 5
+) -> Examples:
     """Random histories whose target is one of the items most like the last of them, by text.
 
     Args:
@@ -78,6 +85,7 @@ def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: 
         count: Rows asked for; rows whose last item resembles nothing are left out.
         history_length: Items per history, fewer than there are items.
         seed: Only source of randomness.
+        nearest: How many of the most alike items can be the target, >= 1.
     """
     num_items = vectors.shape[0]
     rng = np.random.default_rng([seed, _STREAM, history_length])
@@ -88,9 +96,9 @@ def practice_examples(vectors: sparse.csr_array, *, count: int, history_length: 
         chunk = slice(start, start + rows_at_once)
         alike = (vectors[histories[chunk, -1]] @ vectors.T).toarray()  # [rows, num_items]
         np.put_along_axis(alike, histories[chunk], 0.0, axis=1)
-        nearest = np.argpartition(-alike, min(_NEAREST, num_items - 1), axis=1)[:, :_NEAREST]
-        lots = np.where(np.take_along_axis(alike, nearest, axis=1) > 0.0, rng.random(nearest.shape), -1.0)
-        picked = nearest[np.arange(len(nearest)), lots.argmax(axis=1)]
+        closest = np.argpartition(-alike, min(nearest, num_items - 1), axis=1)[:, :nearest]
+        lots = np.where(np.take_along_axis(alike, closest, axis=1) > 0.0, rng.random(closest.shape), -1.0)
+        picked = closest[np.arange(len(closest)), lots.argmax(axis=1)]
         target[chunk] = np.where(lots.max(axis=1) >= 0.0, picked, -1)
     usable = target >= 0
     rows = int(usable.sum())
@@ -139,7 +147,11 @@ def practise(
         history_length = min(length, max(1, llara.catalog.num_items // 3))
         negatives = min(candidates, llara.catalog.num_items - history_length) - 1
         rows = practice_examples(
-            vectors, count=steps * config.batch_size, history_length=history_length, seed=seed + number
+            vectors,
+            count=steps * config.batch_size,
+            history_length=history_length,
+            seed=seed + number,
+            nearest=config.nearest,
         )
         if steps == 0 or len(rows) == 0 or negatives < 1:
             logger.info("practice phase %d skipped: no two items share a word, or the catalog is too small", number + 1)
