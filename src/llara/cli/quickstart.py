@@ -40,14 +40,12 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         ),
         part_vectors=True,
         prompt=PromptConfig(item_text=("author", "subjects")),
-        practice=PracticeConfig(
-            steps=550, nearest=2, phases=((0.47, 2, 4), (0.33, 2, 4), (0.15, 4, 8), (0.05, 10, 20))
-        ),
+        practice=PracticeConfig(steps=600, nearest=2),
         train=TrainConfig(
-            epochs=0.35,
+            epochs=0.4,
             batch_size=32,
             micro_batch_size=32,
-            validations=3,
+            validations=2,
             objective=ObjectiveConfig(name="sum"),
             curriculum=CurriculumConfig(ramp_fraction=0.5),
             optimizer=OptimizerConfig(learning_rate=1.5e-3, weight_decay=0.01),
@@ -59,7 +57,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
             rows="dense",
             rows_limit=800,
             validation_rows="dense",
-            validation_limit=300,
+            validation_limit=1000,
             validation_draws=1,
             generation_draws=1,
             batch_size=32,

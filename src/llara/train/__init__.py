@@ -4,7 +4,7 @@ from llara.train.curriculum import CurriculumConfig, draw_hybrid, hybrid_probabi
 from llara.train.loop import StepRecord, TrainConfig, Trainer, TrainReport
 from llara.train.objectives import ObjectiveConfig, answer_losses, example_losses, listwise_losses
 from llara.train.optimizer import OptimizerConfig, learning_rate
-from llara.train.practice import PracticeConfig, practise
+from llara.train.practice import Phase, PracticeConfig, practise
 from llara.train.tracking import METRICS_FILE, Record, read_metrics
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "CurriculumConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
+    "Phase",
     "PracticeConfig",
     "Record",
     "StepRecord",

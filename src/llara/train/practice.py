@@ -23,6 +23,27 @@ _CELLS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of practice."""
+
+    share: float
+    """Of the steps of all phases, > 0; shares need not sum to 1."""
+    history: int
+    """History items, >= 1."""
+    candidates: int
+    """Candidates, >= 2."""
+    answers: bool = True
+    """Train answers too, where the objective has them; before items can be compared they would only drown that."""
+
+    def __post_init__(self) -> None:
+        if self.share <= 0 or self.history < 1 or self.candidates < 2:
+            raise ConfigError(
+                "practice.phases: expected share > 0, history >= 1 and candidates >= 2, "
+                f"got {self.share}, {self.history} and {self.candidates}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PracticeConfig:
     """Training on catalog rows before any interaction: whose text resembles that of an item of the history?"""
 
@@ -32,11 +53,14 @@ class PracticeConfig:
     """Rows per step."""
     learning_rate: float = 2e-3
     """Peak rate of each phase."""
-    phases: tuple[tuple[float, int, int], ...] = ((0.4, 2, 4), (0.25, 2, 4), (0.2, 4, 8), (0.15, 10, 20))
-    """Share of the steps, history items and candidates of each phase, in order: what cannot be found out among 30 items
-    is found out among 6 within a minute, and kept. The first phase trains the listwise head alone if the objective has
-    one, for the answer's tokens would drown it."""
-
+    phases: tuple[Phase, ...] = (
+        Phase(share=0.25, history=1, candidates=2, answers=False),
+        Phase(share=0.2, history=2, candidates=4, answers=False),
+        Phase(share=0.3, history=2, candidates=4),
+        Phase(share=0.15, history=4, candidates=8),
+        Phase(share=0.1, history=10, candidates=20),
+    )
+    """In order: what cannot be found out among 30 items is found out among 3 within seconds, and kept."""
     nearest: int = 5
     """The target is one of this many items that are most like the last one of the history, >= 1; fewer make the rule
     plainer."""
@@ -50,11 +74,8 @@ class PracticeConfig:
             raise ConfigError(f"practice.batch_size must be >= 1, got {self.batch_size}")
         if self.learning_rate <= 0:
             raise ConfigError(f"practice.learning_rate must be > 0, got {self.learning_rate}")
-        if not self.phases or any(share <= 0 or length < 1 or count < 2 for share, length, count in self.phases):
-            raise ConfigError(
-                "practice.phases must hold [share > 0, history items >= 1, candidates >= 2], "
-                f"got {[list(phase) for phase in self.phases]}"
-            )
+        if not self.phases:
+            raise ConfigError("practice.phases must hold at least one phase; set practice.steps to 0 for no practice")
 
 
 def text_vectors(encoder: PromptEncoder) -> sparse.csr_array:
@@ -140,12 +161,12 @@ def practise(
         on_step: Called after each optimizer step; `step` starts again with each phase.
     """
     vectors = text_vectors(llara.encoder)
-    shares = np.array([share for share, _, _ in config.phases])
+    shares = np.array([phase.share for phase in config.phases])
     ends = np.round(config.steps * shares.cumsum() / shares.sum()).astype(int)
-    for number, (_, length, candidates) in enumerate(config.phases):
+    for number, phase in enumerate(config.phases):
         steps = int(ends[number] - (ends[number - 1] if number else 0))
-        history_length = min(length, max(1, llara.catalog.num_items // 3))
-        negatives = min(candidates, llara.catalog.num_items - history_length) - 1
+        history_length = min(phase.history, max(1, llara.catalog.num_items // 3))
+        negatives = min(phase.candidates, llara.catalog.num_items - history_length) - 1
         rows = practice_examples(
             vectors,
             count=steps * config.batch_size,
@@ -162,7 +183,7 @@ def practise(
             micro_batch_size=config.batch_size,
             num_negatives=negatives,
             validations=1,
-            objective=ObjectiveConfig(name="listwise") if number == 0 and objective.uses_listwise else objective,
+            objective=ObjectiveConfig(name="listwise") if objective.uses_listwise and not phase.answers else objective,
             curriculum=CurriculumConfig(kind="text-only"),
             optimizer=OptimizerConfig(learning_rate=config.learning_rate, weight_decay=0.01),
             seed=seed + number,
