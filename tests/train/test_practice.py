@@ -16,14 +16,14 @@ from llara.errors import ConfigError
 from llara.model import BackboneConfig, Llara, LlaraConfig, NanoConfig
 from llara.prompt import PromptConfig, PromptEncoder, collate
 from llara.recommender import SASRec
-from llara.train import ObjectiveConfig, PracticeConfig, StepRecord, listwise_losses, practise
+from llara.train import ObjectiveConfig, Phase, PracticeConfig, StepRecord, listwise_losses, practise
 from llara.train.practice import practice_examples, text_vectors
 
 LISTWISE = ObjectiveConfig(name="listwise")
 SERIES = ("Dune", "Rocky", "Alien", "Psycho", "Jaws", "Heat", "Fargo", "Brazil")
 SERIAL_TITLES = [f"{name} {10 + 6 * place + part}" for place, name in enumerate(SERIES) for part in range(6)]
 """Eight series of six: an item is like the others of its series, and only like them."""
-PAIRS = ((1.0, 1, 2),)
+PAIRS = (Phase(share=1.0, history=1, candidates=2),)
 """One item in the history, and two candidates: what is learned in seconds."""
 
 
@@ -62,15 +62,28 @@ def serial_vectors(serial_encoder: PromptEncoder) -> sparse.csr_array:
         ({"steps": -1}, r"practice\.steps must be >= 0, got -1"),
         ({"batch_size": 0}, r"practice\.batch_size must be >= 1, got 0"),
         ({"learning_rate": 0.0}, r"practice\.learning_rate must be > 0, got 0\.0"),
-        ({"phases": ()}, r"practice\.phases must hold .*got \[\]"),
-        ({"phases": ((0.0, 2, 4),)}, r"practice\.phases must hold .*got \[\[0\.0, 2, 4\]\]"),
-        ({"phases": ((0.5, 2, 4), (0.5, 0, 4))}, r"history items >= 1"),
-        ({"phases": ((0.5, 2, 1),)}, r"candidates >= 2"),
+        ({"nearest": 0}, r"practice\.nearest must be >= 1, got 0"),
+        ({"phases": ()}, r"practice\.phases must hold at least one phase"),
     ],
 )
 def test_a_wrong_practice_setting_is_refused_by_its_key(changed: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PracticeConfig(**changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("share", "history", "candidates"), [(0.0, 2, 4), (0.5, 0, 4), (0.5, 2, 1)])
+def test_a_phase_without_share_history_or_choice_is_refused(share: float, history: int, candidates: int) -> None:
+    with pytest.raises(ConfigError, match=rf"practice\.phases: .* got {share}, {history} and {candidates}"):
+        Phase(share=share, history=history, candidates=candidates)
+
+
+@pytest.mark.parametrize(("answers", "learned"), [(False, False), (True, True)])
+def test_a_phase_without_answers_trains_the_listwise_head_alone(answers: bool, learned: bool) -> None:
+    records: list[StepRecord] = []
+    phase = Phase(share=1.0, history=1, candidates=2, answers=answers)
+    config = PracticeConfig(steps=1, batch_size=16, phases=(phase,))
+    practise(nano(SERIAL_TITLES), config, objective=ObjectiveConfig(name="sum"), seed=0, on_step=records.append)
+    assert (records[0].loss > 1.5) == learned  # log(2) for a choice of two; the answer's tokens cost several nats
 
 
 def test_without_being_asked_nothing_is_practised() -> None:
