@@ -219,9 +219,9 @@ def _new_model(
         llara = Llara.from_backbone(
             config.backbone, fitted, dataset.catalog, config=config.llara, on_adapt_step=on_step
         )
-    with watch.measure("practice"), _practice_bar(config.practice.steps, show=show) as on_practice:
-        if config.practice.steps > 0:
-            practise(llara, config.practice, objective=config.train.objective, seed=config.seed, on_step=on_practice)
+    if config.practice.steps > 0:
+        with watch.measure("practice"), _practice_bar(config.practice.steps, show=show) as on_step:
+            practise(llara, config.practice, objective=config.train.objective, seed=config.seed, on_step=on_step)
     return llara
 
 
@@ -344,7 +344,7 @@ def _adapt_bar(steps: int, *, show: bool) -> Iterator[Callable[[int, float], Non
 
 @contextmanager
 def _practice_bar(steps: int, *, show: bool) -> Iterator[Callable[[StepRecord], None] | None]:
-    if not show or steps == 0:
+    if not show:
         yield None
         return
     with console.progress_bar("practice on the catalog", steps) as advance:
