@@ -110,7 +110,7 @@ def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
         ({"prior_folds": 0}, "prior_folds", "0"),
         ({"part_vectors": "both"}, "part_vectors", "'both'"),
         ({"practice": {"steps": -1}}, "practice.steps", "-1"),
-        ({"practice": {"phases": [[1.0, 2, 1]]}}, "practice.phases", "[[1.0, 2, 1]]"),
+        ({"practice": {"phases": [{"share": 1.0, "history": 2, "candidates": 1}]}}, "practice.phases", "and 1"),
         ({"evaluate": {"scorer": "listwise"}}, "evaluate.scorer", "'answer'"),
     ],
 )

@@ -54,11 +54,11 @@ class PracticeConfig:
     learning_rate: float = 2e-3
     """Peak rate of each phase."""
     phases: tuple[Phase, ...] = (
-        Phase(share=0.4, history=1, candidates=2, answers=False),
-        Phase(share=0.15, history=2, candidates=4, answers=False),
-        Phase(share=0.25, history=2, candidates=4),
-        Phase(share=0.13, history=4, candidates=8),
-        Phase(share=0.07, history=10, candidates=20),
+        Phase(share=0.47, history=1, candidates=2, answers=False),
+        Phase(share=0.28, history=2, candidates=4, answers=False),
+        Phase(share=0.15, history=2, candidates=4),
+        Phase(share=0.07, history=4, candidates=8),
+        Phase(share=0.03, history=10, candidates=20),
     )
     """In order: what cannot be found out among 30 items is found out among 3 within seconds, and kept."""
     nearest: int = 5
