@@ -2,6 +2,7 @@ import _thread
 import json
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -74,6 +75,15 @@ def test_killed_run_is_no_run_and_resumes_to_what_an_uninterrupted_one_gives(wor
     assert not partial.exists()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts; a process started in the background of a script begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_leaves_a_partial_run_and_says_how_to_go_on(world: "World") -> None:
     config = world.config("stopped")
     partial = world.folder / "stopped.partial"
