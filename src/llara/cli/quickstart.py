@@ -40,7 +40,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         ),
         part_vectors=True,
         prompt=PromptConfig(item_text=("author", "subjects")),
-        practice=PracticeConfig(steps=850, nearest=2),
+        practice=PracticeConfig(steps=540, nearest=2),
         train=TrainConfig(
             epochs=0.4,
             batch_size=32,

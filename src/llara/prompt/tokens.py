@@ -16,7 +16,8 @@ class Frame:
 
     Attributes:
         prefix: Token ids before the wording.
-        suffix: Token ids between wording and answer (a chat template's generation prompt; else empty).
+        suffix: Token ids between wording and answer: a chat template's generation prompt; else a new line, as before
+            every listed item, so that writing an answer is continuing one of the lists.
         end: The token id that ends an answer.
     """
 
@@ -36,7 +37,8 @@ def make_frame(tokenizer: PreTrainedTokenizerBase, *, use_chat_template: bool) -
             raise PromptError("the tokenizer has no end-of-text token; set `eos_token` in its tokenizer_config.json.")
         opening = tokenizer("", add_special_tokens=True)["input_ids"]
         begin = tuple(token for token in opening if token == tokenizer.bos_token_id)
-        return Frame(prefix=begin, suffix=(), end=int(tokenizer.eos_token_id))
+        line = tuple(tokenizer("\n", add_special_tokens=False)["input_ids"])
+        return Frame(prefix=begin, suffix=line, end=int(tokenizer.eos_token_id))
     if not tokenizer.chat_template:
         raise PromptError("prompt.chat_template is 'always', but the tokenizer has no chat template. Use 'never'.")
     messages = [{"role": "user", "content": _BODY_MARK}]

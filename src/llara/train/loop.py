@@ -109,6 +109,7 @@ class Trainer:
         folder: Where metrics and checkpoints go; None keeps nothing on disk and cannot resume.
         on_step: Called after each optimizer step.
         fingerprint: Identifies settings and data; a checkpoint of another fingerprint is refused.
+        enough: Told of each step; once it says True, training ends there as if that step had been the last one planned.
         prior: Log-probability of each candidate of some of `examples`, [B] and [B, C] -> [B, C], by recommenders that
             did not see those rows; None: the model's own recommender, if the model has a prior at all.
     """
@@ -123,6 +124,7 @@ class Trainer:
         folder: Path | None = None,
         on_step: Callable[[StepRecord], None] | None = None,
         fingerprint: str = "",
+        enough: Callable[[StepRecord], bool] | None = None,
         prior: Callable[[Examples, IntArray], torch.Tensor] | None = None,
     ) -> None:
         if len(examples) == 0:
@@ -135,6 +137,7 @@ class Trainer:
         self.folder = folder
         self.on_step = on_step
         self.fingerprint = fingerprint
+        self.enough = enough
         self.prior = prior
         lengths = llara.encoder.prompt_lengths(examples.histories(), config.num_negatives + 1)
         self.plan = BatchPlan(lengths=lengths, batch_size=config.batch_size, seed=config.seed)
@@ -156,10 +159,12 @@ class Trainer:
         main = self.accelerator.is_main_process
         writer = MetricsWriter(self.folder if main else None, start_step=counters.step)
         started = time.perf_counter()
+        ended = False
         try:
-            while counters.step < self.total_steps and not self._out_of_patience(counters):
+            while counters.step < self.total_steps and not ended and not self._out_of_patience(counters):
                 record = self._step(model, optimizer, counters.step)
-                counters, score = self._validated(counters)
+                ended = self.enough is not None and self.enough(record)
+                counters, score = self._validated(counters, last=ended)
                 record = replace(record, validation_hit_ratio=score)
                 # Before the checkpoint: a run that dies between the two repeats steps instead of leaving a gap.
                 writer.write(record.as_metrics())
@@ -262,10 +267,10 @@ class Trainer:
             output = model(batch, answer=objective.uses_answer, listwise=objective.uses_listwise, prior=prior)
         return example_losses(output, batch, column, config=objective)
 
-    def _validated(self, counters: Counters) -> tuple[Counters, float | None]:
-        """The counters after a step, and the validation score where one is due."""
+    def _validated(self, counters: Counters, *, last: bool) -> tuple[Counters, float | None]:
+        """The counters after a step, and the validation score where one is due: always after the last."""
         step = counters.step + 1
-        if step not in self.validate_after:
+        if not last and step not in self.validate_after:
             return replace(counters, step=step), None
         self.llara.eval()
         score = float(self.validate(self.llara))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 _STREAM = 0x9AC71CE
 _CELLS_AT_ONCE = 1 << 22
+_WINDOW = 20
+"""Steps over which a loss is averaged: 640 rows at the default batch size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +34,30 @@ class Phase:
     """History items, >= 1."""
     candidates: int
     """Candidates, >= 2."""
-    answers: bool = True
-    """Train answers too, where the objective has them; before items can be compared they would only drown that."""
+    answer_weight: float = 1.0
+    """Of the answer loss beside the listwise one, >= 0, where the objective is their sum; 0: listwise alone. A large one
+    drowns the listwise loss while items cannot be compared yet."""
+    enough: float = 0.0
+    """End once the mean loss of the last 20 steps is below this, in nats per row, >= 0; the steps left are not used."""
 
     def __post_init__(self) -> None:
+        if self.enough < 0 or self.answer_weight < 0:
+            raise ConfigError(
+                f"practice.phases: expected enough and answer_weight >= 0, got {self.enough} and {self.answer_weight}"
+            )
         if self.share <= 0 or self.history < 1 or self.candidates < 2:
             raise ConfigError(
                 "practice.phases: expected share > 0, history >= 1 and candidates >= 2, "
                 f"got {self.share}, {self.history} and {self.candidates}"
             )
+
+    def objective(self, training: ObjectiveConfig) -> ObjectiveConfig:
+        """The objective of the phase, given that of the training that follows."""
+        if training.name != "sum":
+            return training
+        if self.answer_weight == 0:
+            return ObjectiveConfig(name="listwise")
+        return replace(training, answer_weight=self.answer_weight * training.answer_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +71,10 @@ class PracticeConfig:
     learning_rate: float = 2e-3
     """Peak rate of each phase."""
     phases: tuple[Phase, ...] = (
-        Phase(share=0.47, history=1, candidates=2, answers=False),
-        Phase(share=0.28, history=2, candidates=4, answers=False),
-        Phase(share=0.15, history=2, candidates=4),
-        Phase(share=0.07, history=4, candidates=8),
-        Phase(share=0.03, history=10, candidates=20),
+        Phase(share=0.38, history=1, candidates=2, answer_weight=0.2, enough=0.25),
+        Phase(share=0.28, history=2, candidates=4, answer_weight=0.2, enough=0.35),
+        Phase(share=0.19, history=4, candidates=8),
+        Phase(share=0.15, history=10, candidates=20),
     )
     """In order: what cannot be found out among 30 items is found out among 3 within seconds, and kept."""
     nearest: int = 5
@@ -183,23 +199,35 @@ def practise(
             micro_batch_size=config.batch_size,
             num_negatives=negatives,
             validations=1,
-            objective=ObjectiveConfig(name="listwise") if objective.uses_listwise and not phase.answers else objective,
+            objective=phase.objective(objective),
             curriculum=CurriculumConfig(kind="text-only"),
             optimizer=OptimizerConfig(learning_rate=config.learning_rate, weight_decay=0.01),
             seed=seed + number,
         )
-        losses: list[float] = []
-        Trainer(llara, rows, config=settings, validate=lambda _: 0.0, on_step=_recording(losses, on_step)).train()
+        progress = _Progress(phase.enough)
+        trainer = Trainer(
+            llara, rows, config=settings, validate=lambda _: 0.0, on_step=on_step, enough=progress.is_enough
+        )
+        report = trainer.train()
         logger.info(
-            "practice, %d history items and %d candidates: loss %.2f -> %.2f",
-            history_length, negatives + 1, np.mean(losses[:10]), np.mean(losses[-10:]),
+            "practice, %d history items and %d candidates: loss %.2f -> %.2f in %d steps, %.0f s",
+            history_length, negatives + 1, progress.first(), progress.last(), report.steps, report.seconds,
         )  # fmt: skip
 
 
-def _recording(losses: list[float], on_step: Callable[[StepRecord], None] | None) -> Callable[[StepRecord], None]:
-    def record(step: StepRecord) -> None:
-        losses.append(step.loss)
-        if on_step is not None:
-            on_step(step)
+class _Progress:
+    """The losses of a phase, and whether they are low enough to go on to the next."""
 
-    return record
+    def __init__(self, enough: float) -> None:
+        self.enough = enough
+        self.losses: list[float] = []
+
+    def is_enough(self, record: StepRecord) -> bool:
+        self.losses.append(record.loss)
+        return len(self.losses) >= _WINDOW and self.last() < self.enough
+
+    def first(self) -> float:
+        return float(np.mean(self.losses[:_WINDOW]))
+
+    def last(self) -> float:
+        return float(np.mean(self.losses[-_WINDOW:]))
