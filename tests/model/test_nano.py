@@ -119,10 +119,30 @@ def test_each_layer_of_a_fresh_nano_passes_on_what_stands_where_it_looks(matcher
     for layer in matcher.model.layers:
         attention = layer.self_attn
         with torch.inference_mode():
-            torch.testing.assert_close(attention.k_proj(states), attention.q_proj(states))
-            torch.testing.assert_close(attention.o_proj(attention.v_proj(states)), 0.3 * states, atol=1e-5, rtol=1e-4)
+            heads = slice(16, 64)  # the first one copies
+            torch.testing.assert_close(attention.k_proj(states)[:, heads], attention.q_proj(states)[:, heads])
+            values = attention.v_proj(states)
+            values[:, :16] = 0
+            seen = attention.v_proj.weight[heads]
+            torch.testing.assert_close(attention.o_proj(values), 0.3 * states @ seen.T @ seen, atol=1e-5, rtol=1e-4)
     first, second = (layer.self_attn.q_proj.weight for layer in matcher.model.layers)
     assert not torch.allclose(first, second, atol=0.05)
+
+
+@pytest.mark.parametrize("distance", [3, 20, 200])
+def test_a_fresh_nano_continues_text_as_it_went_on_before(matcher: LlamaForCausalLM, distance: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    length = distance + 8
+    rows = torch.stack([torch.randperm(300, generator=generator)[:length] for _ in range(32)])
+    place = length - 1 - distance
+    rows[:, -1] = rows[:, place]  # the last token stood there before, and what followed it must be found
+    with torch.inference_mode():
+        layers = matcher(input_ids=rows, output_attentions=True).attentions
+    one_back = layers[0][:, 0].diagonal(-1, 1, 2)
+    assert float(one_back.mean()) > 0.95
+    follower = layers[1][:, 0, -1, place + 1]
+    others = 1 - follower - layers[1][:, 0, -1, -1]
+    assert float(follower.mean()) > 10 * float(others.mean()) / (length - 2)
 
 
 def test_a_fresh_nanos_token_vectors_have_length_about_one(matcher: LlamaForCausalLM) -> None:
@@ -201,7 +221,8 @@ def practice(
         elif runs[-1]:
             runs.append([])
     history, candidates = [run for run in runs if run]
-    answers = [first_answer, *documents[1:]]
+    assert first_answer.startswith("\n")
+    answers = [first_answer[1:], *documents[1:]]
     assert all(title.removeprefix(" ") in titles for title in (*history, *candidates, *answers))
     return history, candidates, answers
 

@@ -89,7 +89,8 @@ def test_batches_score_as_single_rows(shape: str, scorer: str, build: Build, sti
     llara = stir(build(shape))
     whole = score_candidates(llara, HISTORIES, CANDIDATES, scorer=scorer, batch_size=4)  # type: ignore[arg-type]
     single = score_candidates(llara, HISTORIES, CANDIDATES, scorer=scorer, batch_size=1)  # type: ignore[arg-type]
-    np.testing.assert_allclose(whole, single, atol=1e-5, rtol=0)
+    # Answers that cost 100 nats are known to the last place of float32 but one: 1.5e-5.
+    np.testing.assert_allclose(whole, single, atol=1e-5, rtol=2 * float(np.finfo(np.float32).eps))
     assert np.isfinite(whole).all()
 
 

@@ -27,7 +27,7 @@ def read(encoder: PromptEncoder, encoded: EncodedPrompt, *, mark: str = "◆") -
 
 
 HEAD = "A viewer watched these 2 movies, oldest first:"
-MIDDLE, END = "\nOne of these 3 movies came next:", "\nThe next movie:"
+MIDDLE, END = "\nOne of these 3 movies came next:", "\nThe next movie:\n"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_chat_backbone_is_asked_in_its_own_markup(make_encoder: MakeEncoder) -
     assert text.endswith("The next movie:<|im_end|>\n<|im_start|>assistant\n")
     assert encoder.answer_tokens(1)[-1] == encoder.tokenizer.convert_tokens_to_ids("<|im_end|>")
     plain = make_encoder(PromptConfig(chat_template="never"), tokenizer="chat")
-    assert read(plain, encode(plain)).endswith("The next movie:")
+    assert read(plain, encode(plain)).endswith("The next movie:\n")
     assert plain.answer_tokens(1)[-1] == plain.tokenizer.eos_token_id
 
 
@@ -95,6 +95,18 @@ def test_the_answer_is_the_title_and_the_end(make_encoder: MakeEncoder) -> None:
     assert encoder.tokenizer.decode(title) == " Blade Runner: The Final Cut"
     assert end == encoder.frame.end
     assert encoder.answer_text(9) == "Blade Runner: The Final Cut"
+
+
+@pytest.mark.parametrize("kind", ["nano", "gpt2", "metaspace", "unigram"])
+def test_an_answer_continues_the_prompt_as_a_listed_item_does(kind: str, make_encoder: MakeEncoder) -> None:
+    encoder = make_encoder(PromptConfig(history="text", candidates="text"), tokenizer=kind)
+    tokens = encode(encoder).token_ids
+    title = encoder.answer_tokens(CANDIDATES[0])[:-1]
+    line = encoder.frame.suffix
+    assert line
+    assert tuple(tokens[-len(line) :]) == line
+    listed = (*line, *title)
+    assert any(tuple(tokens[start : start + len(listed)]) == listed for start in range(len(tokens)))
 
 
 def test_the_answer_is_the_number_where_candidates_are_numbers(make_encoder: MakeEncoder) -> None:

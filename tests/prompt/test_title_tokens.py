@@ -111,7 +111,8 @@ def test_no_title_changes_slots_or_candidates(
 def test_the_frame_of_a_tokenizer_with_a_begin_token_opens_with_it(tiny_tokenizer: Tokenizers) -> None:
     tokenizer = tiny_tokenizer("metaspace")
     frame = make_frame(tokenizer, use_chat_template=False)
-    assert (frame.prefix, frame.suffix, frame.end) == ((tokenizer.bos_token_id,), (), tokenizer.eos_token_id)
+    line = tuple(tokenizer("\n", add_special_tokens=False)["input_ids"])
+    assert (frame.prefix, frame.suffix, frame.end) == ((tokenizer.bos_token_id,), line, tokenizer.eos_token_id)
     assert make_frame(tiny_tokenizer("nano"), use_chat_template=False).prefix == ()
 
 

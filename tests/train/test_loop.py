@@ -250,6 +250,32 @@ def test_training_stops_after_so_many_validations_without_improvement(
     assert (report.steps, report.best_step, report.stopped_early) == (8, 4, True)
 
 
+def test_training_ends_where_it_is_enough_with_the_weights_of_that_step(
+    tiny_llara: Build, make_examples: MakeExamples
+) -> None:
+    asked: list[int] = []
+
+    def enough(record: StepRecord) -> bool:
+        asked.append(record.step)
+        return record.step == 2
+
+    validated: list[dict[str, Tensor]] = []
+
+    def validate(model: Llara) -> float:
+        validated.append(trained_weights(model))
+        return 0.0
+
+    llara = tiny_llara()
+    before = trained_weights(llara)
+    config = settings(validations=1)
+    report = Trainer(llara, make_examples(20), config=config, validate=validate, enough=enough).train()
+    assert asked == [0, 1, 2]
+    assert (report.steps, report.best_step, report.stopped_early) == (3, 3, True)
+    assert len(validated) == 1
+    assert same(trained_weights(llara), validated[0])
+    assert not same(trained_weights(llara), before)
+
+
 def test_an_improvement_starts_patience_anew(tiny_llara: Build, make_examples: MakeExamples) -> None:
     validate = scripted(0.5, 0.4, 0.6, 0.4, 0.7)
     report = Trainer(tiny_llara(), make_examples(20), config=settings(patience=2), validate=validate).train()

@@ -77,13 +77,49 @@ def test_a_phase_without_share_history_or_choice_is_refused(share: float, histor
         Phase(share=share, history=history, candidates=candidates)
 
 
-@pytest.mark.parametrize(("answers", "learned"), [(False, False), (True, True)])
-def test_a_phase_without_answers_trains_the_listwise_head_alone(answers: bool, learned: bool) -> None:
+@pytest.mark.parametrize(("weight", "enough"), [(-0.1, 0.0), (1.0, -0.5)])
+def test_a_phase_with_a_negative_weight_or_goal_is_refused(weight: float, enough: float) -> None:
+    with pytest.raises(ConfigError, match=rf"practice\.phases: expected .* got {enough} and {weight}"):
+        Phase(share=1.0, history=1, candidates=2, answer_weight=weight, enough=enough)
+
+
+@pytest.mark.parametrize(
+    ("training", "weight", "expected"),
+    [
+        (ObjectiveConfig(name="sum"), 0.2, ObjectiveConfig(name="sum", answer_weight=0.2)),
+        (
+            ObjectiveConfig(name="sum", answer_weight=3.0, listwise_weight=0.5),
+            0.5,
+            ObjectiveConfig(name="sum", answer_weight=1.5, listwise_weight=0.5),
+        ),
+        (ObjectiveConfig(name="sum"), 0.0, LISTWISE),
+        (LISTWISE, 0.2, LISTWISE),
+        (ObjectiveConfig(name="answer"), 0.0, ObjectiveConfig(name="answer")),
+    ],
+)
+def test_a_phase_weighs_answers_where_there_are_two_losses(
+    training: ObjectiveConfig, weight: float, expected: ObjectiveConfig
+) -> None:
+    assert Phase(share=1.0, history=1, candidates=2, answer_weight=weight).objective(training) == expected
+
+
+@pytest.mark.parametrize(("weight", "learned"), [(0.0, False), (1.0, True)])
+def test_a_phase_without_answer_weight_trains_the_listwise_head_alone(weight: float, learned: bool) -> None:
     records: list[StepRecord] = []
-    phase = Phase(share=1.0, history=1, candidates=2, answers=answers)
+    phase = Phase(share=1.0, history=1, candidates=2, answer_weight=weight)
     config = PracticeConfig(steps=1, batch_size=16, phases=(phase,))
     practise(nano(SERIAL_TITLES), config, objective=ObjectiveConfig(name="sum"), seed=0, on_step=records.append)
     assert (records[0].loss > 1.5) == learned  # log(2) for a choice of two; the answer's tokens cost several nats
+
+
+def test_a_phase_ends_when_it_is_good_enough_and_the_next_one_begins(caplog: pytest.LogCaptureFixture) -> None:
+    records: list[StepRecord] = []
+    easy = Phase(share=0.5, history=1, candidates=2, enough=100.0)
+    config = PracticeConfig(steps=60, batch_size=2, phases=(easy, Phase(share=0.5, history=1, candidates=2)))
+    with caplog.at_level("INFO", logger="llara.train.practice"):
+        practise(nano(SERIAL_TITLES), config, objective=LISTWISE, seed=0, on_step=records.append)
+    assert [record.step for record in records] == [*range(20), *range(30)]  # 20 steps make a mean to judge by
+    assert "in 20 steps" in caplog.text
 
 
 def test_without_being_asked_nothing_is_practised() -> None:

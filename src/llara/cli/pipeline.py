@@ -348,7 +348,15 @@ def _practice_bar(steps: int, *, show: bool) -> Iterator[Callable[[StepRecord], 
         yield None
         return
     with console.progress_bar("practice on the catalog", steps) as advance:
-        yield lambda record: advance(1, f"loss {record.loss:.2f} {record.examples_per_second:.0f} ex/s")
+        done, note = 0, ""
+
+        def on_step(record: StepRecord) -> None:
+            nonlocal done, note
+            done, note = done + 1, f"loss {record.loss:.2f} {record.examples_per_second:.0f} ex/s"
+            advance(1, note)
+
+        yield on_step
+        advance(steps - done, note)  # phases that were good enough before their end
 
 
 @contextmanager

@@ -132,8 +132,7 @@ def _start_as_copier(model: LlamaForCausalLM) -> None:
 
 
 def _look_one_back(attention: LlamaAttention, size: int) -> None:
-    """Point the first head, of `size`, at the position before, whatever stands there: only there do all its rotations
-    agree."""
+    """Point the first head, `size` wide, at the position before: only there do all its rotations agree."""
     half = size // 2
     pairs = min(3, half)
     angles = _ROTATION_BASE ** (-torch.arange(pairs) / half)

@@ -35,8 +35,8 @@ class Phase:
     candidates: int
     """Candidates, >= 2."""
     answer_weight: float = 1.0
-    """Of the answer loss beside the listwise one, >= 0, where the objective is their sum; 0: listwise alone. A large one
-    drowns the listwise loss while items cannot be compared yet."""
+    """Of the answer loss beside the listwise one, >= 0, where the objective is their sum; 0: listwise alone. While
+    items cannot be compared, a large one drowns it."""
     enough: float = 0.0
     """End once the mean loss of the last 20 steps is below this, in nats per row, >= 0; the steps left are not used."""
 
