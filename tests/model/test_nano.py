@@ -141,8 +141,8 @@ def test_a_fresh_nano_continues_text_as_it_went_on_before(matcher: LlamaForCausa
     one_back = layers[0][:, 0].diagonal(-1, 1, 2)
     assert float(one_back.mean()) > 0.95
     follower = layers[1][:, 0, -1, place + 1]
-    others = 1 - follower - layers[1][:, 0, -1, -1]
-    assert float(follower.mean()) > 10 * float(others.mean()) / (length - 2)
+    others = 1 - follower - layers[1][:, 0, -1, -1]  # all but itself
+    assert float(follower.mean()) > 5 * float(others.mean()) / (length - 2)  # blind: 1
 
 
 def test_a_fresh_nanos_token_vectors_have_length_about_one(matcher: LlamaForCausalLM) -> None:
