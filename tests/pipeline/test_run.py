@@ -167,11 +167,22 @@ def test_evaluating_against_another_run_shows_its_own_numbers_beside(world: "Wor
     own = json.loads((world.text_only / "evaluation.json").read_text())["summary"]
     beside = models["text-only LLaRA (listwise), text-only"]
     assert beside["hits"] == _numbers(own)["models"]["text-only LLaRA (listwise)"]["hits"]
+    assert found["model"] == "hybrid LLaRA (listwise)"
+    hits = {name: model["hits"] / model["total"] for name, model in models.items()}
+    (test,) = found["differences"].values()
+    assert list(found["differences"]) == ["text-only LLaRA (listwise), text-only"]
+    difference = hits["hybrid LLaRA (listwise)"] - hits["text-only LLaRA (listwise), text-only"]
+    assert test["difference"] == pytest.approx(difference)
+    assert test["interval"]["low"] <= difference <= test["interval"]["high"]
     assert found["output"] == str(world.hybrid / "evaluations" / "test")
     again = world.llara("evaluate", world.hybrid, "--scorer", "auto")
     assert "exists already" in again.refused()
     shown = world.llara("evaluate", world.hybrid, "--scorer", "auto", "--force")
     assert (shown.code, "text-only" in shown.out) == (0, False)
+    beside = world.llara("evaluate", world.hybrid, "--against", world.text_only, "--scorer", "answer", "--force")
+    line = "hybrid LLaRA (answer) - text-only LLaRA (listwise), text-only: HR@1 "
+    assert line in beside.out
+    assert "4 rows: " in beside.out.split(line)[1]
 
 
 def test_other_rows_and_draws_can_be_evaluated(world: "World") -> None:

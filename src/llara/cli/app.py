@@ -1,6 +1,7 @@
 """Entry point and top-level commands. Heavy imports happen inside commands, so that `--help` is quick."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,10 +132,10 @@ def evaluate(
     """
     from llara.cli import console
     from llara.cli.evaluating import reevaluate
-    from llara.cli.showing import show_evaluation
+    from llara.cli.showing import show_differences, show_evaluation
 
     console.setup_logging()
-    folder, evaluated = reevaluate(
+    judged = reevaluate(
         run,
         part=part,
         rows=rows,
@@ -146,12 +147,20 @@ def evaluate(
         force=force,
     )
     if json:
-        generation = evaluated.generation
-        summary = {"evaluation": evaluated.report.summary(), "output": str(folder)}
-        console.print_json(summary | {"generation": generation.summary() if generation is not None else None})
+        generation = judged.evaluated.generation
+        console.print_json(
+            {
+                "evaluation": judged.evaluated.report.summary(),
+                "output": str(judged.folder),
+                "generation": generation.summary() if generation is not None else None,
+                "model": judged.model,
+                "differences": {name: asdict(test) for name, test in judged.differences.items()},
+            }
+        )
         return
-    show_evaluation(evaluated)
-    console.say(f"\nreport  {folder / 'report.html'}")
+    show_evaluation(judged.evaluated)
+    show_differences(judged.model, judged.differences)
+    console.say(f"\nreport  {judged.folder / 'report.html'}")
 
 
 @app.command()

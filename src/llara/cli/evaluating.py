@@ -10,7 +10,7 @@ from llara.cli.runs import fingerprint_data, read_config, read_manifest
 from llara.config import RunConfig
 from llara.data import Dataset, Split, held_out_examples, load_dataset, new_folder, split_dataset
 from llara.errors import ConfigError, DataError
-from llara.evaluate import Judged, RankingTask, build_task, judge_llara, model_name
+from llara.evaluate import Judged, PairedTest, RankingTask, build_task, judge_llara, model_name, paired_test
 from llara.evaluate.task import Part
 from llara.model import Llara, ScorerName
 
@@ -23,6 +23,23 @@ class OpenedRun:
     config: RunConfig
     dataset: Dataset
     split: Split
+
+
+@dataclass(frozen=True)
+class Reevaluated:
+    """A run judged again.
+
+    Attributes:
+        folder: Where the results are.
+        evaluated: What was found.
+        model: The run's own model, as scored by what was trained.
+        differences: HR@1 of `model` minus that of each other run, by name, paired over the same rows.
+    """
+
+    folder: Path
+    evaluated: Evaluated
+    model: str
+    differences: dict[str, PairedTest]
 
 
 def open_finished(run: Path, data: Path | None) -> OpenedRun:
@@ -57,7 +74,7 @@ def reevaluate(
     data: Path | None,
     output: Path | None,
     force: bool,
-) -> tuple[Path, Evaluated]:
+) -> Reevaluated:
     """Evaluate a run into a folder of its own; the run itself is not changed.
 
     Raises:
@@ -81,7 +98,20 @@ def reevaluate(
         save_evaluation(
             partial, evaluated, config=opened.config, dataset=opened.dataset, split=opened.split, metrics_folder=run
         )
-    return folder, evaluated
+    own = opened.llara.default_scorer
+    model = model_name(opened.llara, own if scorers is None or own in scorers else scorers[0])
+    return Reevaluated(
+        folder, evaluated, model, _differences(evaluated, model, [entry.result.name for entry in others])
+    )
+
+
+def _differences(evaluated: Evaluated, model: str, others: Sequence[str]) -> dict[str, PairedTest]:
+    ours = evaluated.report.result(model)
+    level = evaluated.report.level
+    return {
+        name: paired_test(ours.row_hits(), evaluated.report.result(name).row_hits(), level=level, users=ours.users)
+        for name in others
+    }
 
 
 def _part(name: str) -> Part:

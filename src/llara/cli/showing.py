@@ -5,7 +5,7 @@ from rich.text import Text
 
 from llara.cli import console
 from llara.cli.judging import Evaluated
-from llara.evaluate import EvaluationReport, results_table
+from llara.evaluate import EvaluationReport, PairedTest, results_table
 from llara.serve import Ranking
 
 _NARROW = 118
@@ -21,6 +21,17 @@ def show_evaluation(evaluated: Evaluated) -> None:
     show_table(evaluated.report)
     if evaluated.generation is not None:
         show_table(evaluated.generation)
+
+
+def show_differences(model: str, differences: dict[str, PairedTest]) -> None:
+    """One line for each other run: how much better this one is."""
+    for other, test in differences.items():
+        interval = test.interval
+        console.out.print(
+            f"{model} - {other}: HR@1 {test.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}], "
+            f"p = {test.p_value:.4f}, {test.num_rows:,} rows: {test.verdict}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def show_recommendations(ranking: Ranking) -> None:
