@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llara.data.columns import id_column, number_column, same_kind, time_column
+from llara.data.columns import TimeUnit, UnclearTimeUnitError, id_column, number_column, same_kind, time_column
 from llara.data.tables import Table, table_of
 from llara.errors import DataError
 
@@ -21,7 +21,7 @@ def column(values: list[object]) -> Table:
     [
         (["5", " 7 "], [5, 7]),
         (["5", "007"], ["5", "007"]),
-        (["5", "1.0"], ["5", "1.0"]),
+        (["5a", "1.0"], ["5a", "1.0"]),
         (["-3", "0"], [-3, 0]),
         (["99999999999999999999", "1"], ["99999999999999999999", "1"]),
         ([5.0, 7.0], [5, 7]),
@@ -34,6 +34,11 @@ def test_identifiers_are_integers_only_where_all_are(values: list[object], expec
             id_column(column(values), "x", "--user")
     else:
         assert id_column(column(values), "x", "--user").to_list() == expected
+
+
+def test_whole_and_decimal_spellings_of_numbers_are_not_mixed() -> None:
+    with pytest.raises(DataError, match=r"file row 2: x '1.0' is a decimal number, others are whole"):
+        id_column(column(["5", "1.0", "7"]), "x", "--user")
 
 
 def test_categories_are_texts() -> None:
@@ -72,7 +77,7 @@ def test_every_spelling_of_a_moment_gives_its_seconds(moment: object) -> None:
     assert time_column(column([moment]), "x", "--time").to_list() == [NEW_YEAR]
 
 
-@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)))
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2200, 1, 1)))
 def test_iso_dates_give_the_seconds_that_python_gives(moment: datetime) -> None:
     moment = moment.replace(microsecond=0)
     expected = int(moment.replace(tzinfo=UTC).timestamp())
@@ -91,6 +96,28 @@ def test_an_unparsable_time_is_named_with_its_row(wrong: str | None) -> None:
 def test_a_number_that_is_no_second_is_named(wrong: float | None) -> None:
     with pytest.raises(DataError, match="file row 2: timestamp"):
         time_column(column([1.0, wrong]), "x", "--time")
+
+
+@pytest.mark.parametrize("early", ["-1", -1, "1969-12-31", date(1969, 12, 31)])
+def test_a_time_before_1970_is_named_with_its_row(early: object) -> None:
+    with pytest.raises(DataError, match=r"file row 1: timestamp .* is before 1970"):
+        time_column(column([early]), "x", "--time")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+def test_times_that_are_hardly_seconds_are_asked_about(unit: TimeUnit, factor: int) -> None:
+    values: list[object] = [NEW_YEAR * factor + factor // 2, (NEW_YEAR + 5) * factor]
+    for table in (column(values), column([str(value) for value in values])):
+        with pytest.raises(UnclearTimeUnitError, match=rf"2020-01-01 in {unit}. Pass --time-unit {unit}") as refused:
+            time_column(table, "x", "--time", unit=None)
+        assert refused.value.unit == unit
+        assert time_column(table, "x", "--time", unit=unit).to_list() == [NEW_YEAR, NEW_YEAR + 5]
+        assert time_column(table, "x", "--time", unit="s").to_list() == values
+
+
+@given(st.integers(0, 10**11))
+def test_plain_seconds_are_never_asked_about(moment: int) -> None:
+    assert time_column(column([moment]), "x", "--time", unit=None).to_list() == [moment]
 
 
 def test_a_time_of_no_known_type_is_refused() -> None:

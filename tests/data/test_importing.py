@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llara.data import SplitConfig, TextFormat, import_log, import_rows, load_dataset, read_table, split_dataset
+from llara.data import (
+    ShapeConfig,
+    SplitConfig,
+    TextFormat,
+    import_log,
+    import_rows,
+    load_dataset,
+    read_table,
+    split_dataset,
+)
 from llara.errors import ConfigError, DataError
 
 LOG = "user_id,item_id,timestamp,title\nu1,a,5,Alpha\nu2,b,1,Beta\nu1,b,2,Beta (again)\n"
@@ -43,16 +52,17 @@ def test_columns_are_mapped_and_names_that_are_taken_move_aside(tmp_path: Path) 
 
 def test_low_ratings_are_left_out_and_the_rating_is_kept(tmp_path: Path) -> None:
     log = text(tmp_path / "log.csv", "user_id,item_id,timestamp,title,rating\n1,1,1,A,2.5\n1,2,2,B,3\n2,1,3,A,5\n")
-    info = import_log(log, tmp_path / "x", min_rating=3)
-    assert (info.num_interactions, info.origin["min_rating"]) == (2, 3)
+    info = import_log(log, tmp_path / "x", shape=ShapeConfig(min_rating=3))
+    assert info.num_interactions == 2
+    assert info.origin["shape"] == {**ShapeConfig().recorded(), "min_rating": 3}
     assert pl.read_parquet(tmp_path / "x" / "interactions.parquet")["rating"].to_list() == [3.0, 5.0]
     with pytest.raises(DataError, match="no interaction is rated at least 9"):
-        import_log(log, tmp_path / "y", min_rating=9)
+        import_log(log, tmp_path / "y", shape=ShapeConfig(min_rating=9))
 
 
 def test_a_minimum_rating_needs_a_rating(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--min-rating needs a rating column"):
-        import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", min_rating=3)
+        import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", shape=ShapeConfig(min_rating=3))
 
 
 def test_without_times_the_order_of_the_file_counts(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Released rows of LastFM and Steam, and LastFM's own tag events."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,17 +78,18 @@ def test_steam_histories_are_not_reported_as_ordered_by_item(steam: Dataset) -> 
 
 def test_lastfm_tag_events_import_with_all_artists(real_data: Path, tmp_path: Path) -> None:
     source = real_data / "lastfm_hetrec"
+    events = tmp_path / "events.parquet"
+    shutil.copy(source / "interactions.parquet", events)
+    with pytest.raises(DataError, match=r"row 1337: timestamp -428720400 .* is before 1970 \(3 such rows\)"):
+        import_log(events, tmp_path / "hetrec", items=source / "items.parquet")
+    pl.read_parquet(events).filter(pl.col("timestamp") >= 0).write_parquet(events)
     with pytest.raises(DataError, match=r"row 122: item 14103 is not in the items .* --drop-unknown-items"):
-        import_log(source / "interactions.parquet", tmp_path / "hetrec", items=source / "items.parquet")
+        import_log(events, tmp_path / "hetrec", items=source / "items.parquet")
     info = import_log(
-        source / "interactions.parquet",
-        tmp_path / "hetrec",
-        items=source / "items.parquet",
-        noun="artist",
-        drop_unknown_items=True,
+        events, tmp_path / "hetrec", items=source / "items.parquet", noun="artist", drop_unknown_items=True
     )
     assert info.num_items == 17_632
-    assert info.num_interactions == 71_064 - 767
+    assert info.num_interactions == 71_061 - 767
     assert info.origin["dropped_unknown_items"] == 767
     messages = [finding.message for finding in check_dataset(tmp_path / "hetrec")]
     assert any("same time" in message for message in messages)

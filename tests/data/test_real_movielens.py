@@ -10,6 +10,7 @@ from llara.data import (
     Dataset,
     Examples,
     Sequences,
+    ShapeConfig,
     Split,
     SplitConfig,
     TextFormat,
@@ -57,7 +58,13 @@ def from_raw_ratings(real_data: Path, tmp_path_factory: pytest.TempPathFactory) 
     ratings.with_columns(item_id=pl.col("item_id") - 1).write_parquet(folder / "ratings.parquet")
     items = pl.read_parquet(source / "items.parquet").with_columns(item_id=pl.col("item_id") - 1)
     items.write_parquet(folder / "items.parquet")
-    import_log(folder / "ratings.parquet", folder / "raw", items=folder / "items.parquet", min_rating=3, noun="movie")
+    import_log(
+        folder / "ratings.parquet",
+        folder / "raw",
+        items=folder / "items.parquet",
+        shape=ShapeConfig(min_rating=3),
+        noun="movie",
+    )
     return load_dataset(folder / "raw")
 
 
@@ -109,7 +116,7 @@ def test_the_whole_file_has_one_interaction_more(real_data: Path, tmp_path: Path
         source / "interactions.parquet",
         tmp_path / "whole",
         items=source / "items.parquet",
-        min_rating=3,
+        shape=ShapeConfig(min_rating=3),
         noun="movie",
     )
     assert info.num_interactions == 82_520

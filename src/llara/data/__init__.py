@@ -11,6 +11,7 @@ from llara.data.candidates import (
 )
 from llara.data.catalog import Catalog, item_order
 from llara.data.checking import Finding, check_dataset
+from llara.data.columns import TimeUnit, UnclearTimeUnitError
 from llara.data.describing import Description, Distribution, describe_dataset, plot_description
 from llara.data.examples import Examples, SplitName, examples_at, last_examples, prefix_examples
 from llara.data.files import new_folder, sha256_of, write_atomically, write_parquet
@@ -21,6 +22,7 @@ from llara.data.log import InteractionLog
 from llara.data.nouns import Noun
 from llara.data.rows import ReleasedRows
 from llara.data.sequences import IntArray, Sequences
+from llara.data.shaping import ShapeConfig
 from llara.data.splits import (
     Split,
     SplitConfig,
@@ -32,7 +34,8 @@ from llara.data.splits import (
     split_rows,
     split_users,
 )
-from llara.data.tables import Table, TextFormat, read_table
+from llara.data.tables import Table, read_table
+from llara.data.text_files import TextFormat
 
 __all__ = [
     "CandidateConfig",
@@ -50,12 +53,15 @@ __all__ = [
     "Noun",
     "ReleasedRows",
     "Sequences",
+    "ShapeConfig",
     "Split",
     "SplitConfig",
     "SplitMethod",
     "SplitName",
     "Table",
     "TextFormat",
+    "TimeUnit",
+    "UnclearTimeUnitError",
     "check_dataset",
     "describe_dataset",
     "draw_candidates",

@@ -1,14 +1,40 @@
 """Columns as the rest of the package needs them: identifiers, seconds, numbers, titles, or a message with the row."""
 
+from datetime import UTC, datetime
+from typing import Literal
+
 import polars as pl
 
 from llara.data.tables import Table
 from llara.errors import DataError
 
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+_DECIMAL_INTEGER = r"^-?[0-9]+\.0*$"
 _DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f")
 _ZONED_FORMAT = "%Y-%m-%d %H:%M:%S%.f%z"
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_LIKELY_LATEST = 10**11
+"""As seconds the year 5138, as milliseconds 1973: most times above it are milliseconds."""
 _WHITE = r"[\s\p{Cc}]+"
+
+
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
+
+class UnclearTimeUnitError(DataError):
+    """Numbers that are hardly seconds.
+
+    Attributes:
+        unit: What they probably count.
+    """
+
+    def __init__(self, source: str, column: str, example: int, unit: TimeUnit) -> None:
+        self.unit: TimeUnit = unit
+        moment = datetime.fromtimestamp(example / _PER_SECOND[unit], UTC)
+        super().__init__(
+            f"{source}: {column} {example} would be far in the future as seconds, and {moment:%Y-%m-%d} in {unit}. "
+            f"Pass --time-unit {unit} if that is right, or --time-unit s if they are seconds."
+        )
 
 
 def id_column(table: Table, name: str, option: str) -> pl.Series:
@@ -34,7 +60,15 @@ def id_column(table: Table, name: str, option: str) -> pl.Series:
         values = values.cast(pl.String)
     if values.dtype != pl.String:
         raise DataError(f"{table.source}: column {name!r} is {values.dtype}; identifiers are integers or texts.")
-    return values.cast(pl.Int64) if values.str.contains(_CANONICAL_INTEGER).all() else values
+    whole = values.str.contains(_CANONICAL_INTEGER)
+    if whole.all():
+        return values.cast(pl.Int64)
+    if whole.any():
+        # "12" and "12.0" in one column are the same thing written twice, as after a missing value made integers floats.
+        _refuse(
+            table, values.str.contains(_DECIMAL_INTEGER), values, f"{name} {{}} is a decimal number, others are whole"
+        )
+    return values
 
 
 def same_kind(*columns: pl.Series) -> list[pl.Series]:
@@ -44,24 +78,33 @@ def same_kind(*columns: pl.Series) -> list[pl.Series]:
     return [column.cast(pl.String) for column in columns]
 
 
-def time_column(table: Table, name: str, option: str) -> pl.Series:
-    """Whole seconds since 1970 (UTC) from integers, integral floats, ISO 8601 texts, dates or datetimes.
+def time_column(table: Table, name: str, option: str, *, unit: TimeUnit | None = "s") -> pl.Series:
+    """Whole seconds since 1970 (UTC) from numbers, ISO 8601 texts, dates or datetimes.
+
+    Args:
+        table: Where the column is.
+        name: Its name.
+        option: The command line's option that names it, for messages.
+        unit: What numbers count. None: seconds, unless they can hardly be seconds.
 
     Raises:
-        DataError: If the column is missing, or a value is missing or none of these; the message names its row.
+        UnclearTimeUnitError: If `unit` is None and most numbers are more likely milliseconds or less.
+        DataError: If the column is missing, or a value is missing, negative or no time; the message names its row.
     """
     values = table.column(name, option)
     if values.dtype in (pl.Date, pl.Datetime):
         seconds = values.dt.epoch("s")
     elif values.dtype == pl.String:
-        seconds = _seconds_from_text(values)
+        seconds = _seconds_from_text(values, unit, table, name)
     elif values.dtype.is_float():
-        seconds = values.set(values != values.round(0), None).cast(pl.Int64, strict=False)
+        whole = values.set(values != values.round(0), None).cast(pl.Int64, strict=False)
+        seconds = _to_seconds(whole, unit, table, name)
     elif values.dtype.is_integer():
-        seconds = values.cast(pl.Int64, strict=False)
+        seconds = _to_seconds(values.cast(pl.Int64, strict=False), unit, table, name)
     else:
         raise DataError(f"{table.source}: column {name!r} is {values.dtype}; timestamps are seconds or ISO dates.")
     _refuse(table, seconds.is_null(), values, f"timestamp {{}} ({name}) is neither whole seconds nor an ISO 8601 date")
+    _refuse(table, seconds < 0, values, f"timestamp {{}} ({name}) is before 1970")
     return seconds.alias("timestamp")
 
 
@@ -124,11 +167,11 @@ def refuse_unknown(
         )
 
 
-def _seconds_from_text(values: pl.Series) -> pl.Series:
+def _seconds_from_text(values: pl.Series, unit: TimeUnit | None, table: Table, name: str) -> pl.Series:
     text = values.str.strip_chars()
     number = text.cast(pl.Float64, strict=False)
     whole = number.set(number != number.round(0), None).cast(pl.Int64, strict=False)
-    seconds = text.cast(pl.Int64, strict=False).fill_null(whole)
+    seconds = _to_seconds(text.cast(pl.Int64, strict=False).fill_null(whole), unit, table, name)
     if seconds.null_count() == 0:
         return seconds
     dates = text.str.replace(r"^(\d{4}-\d\d-\d\d)T", "$1 ").str.replace(r"[Zz]$", "+00:00")
@@ -137,6 +180,18 @@ def _seconds_from_text(values: pl.Series) -> pl.Series:
     for moment in moments:
         seconds = seconds.fill_null(moment.dt.epoch("s"))
     return seconds
+
+
+def _to_seconds(numbers: pl.Series, unit: TimeUnit | None, table: Table, name: str) -> pl.Series:
+    if unit is None:
+        unit = "s"
+        middle = numbers.median()
+        for finer, per_second in _PER_SECOND.items():
+            if isinstance(middle, int | float) and per_second > 1 and middle > _LIKELY_LATEST * per_second / 1000:
+                unit = finer
+        if unit != "s":
+            raise UnclearTimeUnitError(table.source, name, int(numbers.drop_nulls()[0]), unit)
+    return numbers if unit == "s" else numbers // _PER_SECOND[unit]
 
 
 def _as_int64(table: Table, values: pl.Series, name: str) -> pl.Series:

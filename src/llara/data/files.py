@@ -58,7 +58,7 @@ def new_folder(path: Path, *, force: bool, marker: str | None = None) -> Iterato
         ConfigError: If `path` is taken and `force` is not set, or what is there is not of this kind.
         DataError: If the disk is full or the place cannot be written to.
     """
-    _refuse_taken(path, force=force, marker=marker)
+    refuse_taken(path, force=force, marker=marker)
     partial = _partial_name(path)
     _make_folder(partial, path)
     try:
@@ -91,7 +91,8 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
         raise OSError(errno.EIO, str(error)) from error
 
 
-def _refuse_taken(path: Path, *, force: bool, marker: str | None) -> None:
+def refuse_taken(path: Path, *, force: bool, marker: str | None) -> None:
+    """Raise ConfigError unless `new_folder` may write to `path`: for a look before long work starts."""
     if not path.exists():
         return
     if not path.is_dir():

@@ -212,7 +212,7 @@ def validated_interactions(table: Table, items: pl.DataFrame) -> pl.DataFrame:
     columns = [
         id_column(table, "user_id", "--user").alias("user_id"),
         item_ids.alias("item_id"),
-        time_column(table, "timestamp", "--time"),
+        time_column(table, "timestamp", "--time", unit="s"),
     ]
     if "rating" in table.frame.columns:
         columns.append(number_column(table, "rating", "--rating").alias("rating"))

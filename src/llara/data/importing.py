@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from llara.data.columns import (
+    TimeUnit,
     id_column,
     number_column,
     refuse_unknown,
@@ -12,11 +13,15 @@ from llara.data.columns import (
     time_column,
     title_column,
 )
-from llara.data.folder import DatasetInfo, validated_items, write_dataset
+from llara.data.files import refuse_taken
+from llara.data.folder import INFO_FILE, DatasetInfo, validated_items
 from llara.data.identifiers import Id
+from llara.data.raw import RawLog, RawRows, write_log, write_rows
 from llara.data.rows import rebuild_interactions
-from llara.data.tables import Table, TextFormat, read_table
-from llara.errors import ConfigError, DataError
+from llara.data.shaping import ShapeConfig
+from llara.data.tables import Table, read_table
+from llara.data.text_files import TextFormat
+from llara.errors import DataError
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -36,11 +41,12 @@ def import_log(
     user: str = "user_id",
     item: str = "item_id",
     time: str | None = "timestamp",
+    time_unit: TimeUnit | None = None,
     title: str = "title",
     rating: str | None = None,
     items_item: str | None = None,
-    min_rating: float | None = None,
     drop_unknown_items: bool = False,
+    shape: ShapeConfig | None = None,
     name: str | None = None,
     noun: str = "item",
     text: TextFormat | None = None,
@@ -56,12 +62,13 @@ def import_log(
         items: One row per item; further columns become metadata. None: `interactions` itself names the titles.
         user: Column of the user's identifier.
         item: Column of the item's identifier.
-        time: Column of the time: seconds or ISO dates. None: the order of the rows is the order in time.
+        time: Column of the time: numbers or ISO dates. None: the order of the rows is the order in time.
+        time_unit: What numbers in it count. None: seconds; refused where they can hardly be seconds.
         title: Column of the title, in `items` where given.
         rating: Column of the rating. None: "rating" where there is such a column.
         items_item: Column of the identifier in `items`, if it is not called as in `interactions`.
-        min_rating: Keep only interactions rated at least this.
         drop_unknown_items: Leave out interactions with items that `items` does not list, instead of refusing them.
+        shape: Which interactions count. None: all.
         name: Name of the data set. None: the name of the output folder.
         noun: "movie", "game", "artist", "book" or "item".
         text: How separated text is written.
@@ -69,37 +76,31 @@ def import_log(
         force: Replace an existing dataset folder.
 
     Raises:
+        UnclearTimeUnitError: If times are probably no seconds and `time_unit` does not say.
         DataError: If a file or column is missing, or a row is malformed; the message names file and line.
         ConfigError: If options do not fit each other, or the output exists.
     """
-    log = read_table(interactions, text)
+    refuse_taken(output, force=force, marker=INFO_FILE)
+    wanted = [user, item, *([time] if time else []), rating or "rating", *([] if items else [title])]
+    log = read_table(interactions, text, columns=wanted)
     rating = "rating" if rating is None and "rating" in log.frame.columns else rating
-    log = _rated(log, rating, min_rating)
     if items is not None:
-        catalog = _items_from_file(read_table(items, items_text or text), item=items_item or item, title=title)
+        catalog = items_from_file(read_table(items, items_text or text), item=items_item or item, title=title)
     else:
         catalog = _items_from_log(log, item=item, title=title)
-    log, item_ids, num_dropped = _known_items(log, catalog, item=item, drop=drop_unknown_items)
-    columns = [id_column(log, user, "--user").alias("user_id"), item_ids, _times(log, time)]
-    if rating is not None:
-        columns.append(number_column(log, rating, "--rating").alias("rating"))
-    origin: dict[str, object] = {
-        "interactions": interactions.name,
-        "items": None if items is None else items.name,
-        "columns": {"user": user, "item": item, "time": time, "title": title, "rating": rating},
-        "min_rating": min_rating,
-        "dropped_unknown_items": num_dropped,
-        "timestamps": "file order" if time is None else "seconds",
-    }
-    return write_dataset(
-        output,
-        interactions=pl.DataFrame(columns),
+    raw = RawLog(
+        interactions=_typed(log, user=user, item=item, time=time, time_unit=time_unit, rating=rating),
         items=catalog,
-        name=name or output.name,
-        noun=noun,
-        origin=origin,
-        force=force,
+        origin={
+            "interactions": interactions.name,
+            "items": None if items is None else items.name,
+            "columns": {"user": user, "item": item, "time": time, "title": title, "rating": rating},
+            "timestamps": "file order" if time is None else "seconds",
+        },
+        drop_unknown_items=drop_unknown_items,
     )
+    del log
+    return write_log(raw, output, name=name, noun=noun, shape=shape or ShapeConfig(), force=force)
 
 
 def import_rows(
@@ -141,64 +142,57 @@ def import_rows(
         The LLaRA release's rows. Its first row of every user has an empty history, but records the length 1; such rows
         are read with their true length, 0.
     """
-    table = read_table(rows)
-    catalog = _items_from_file(read_table(items, items_text), item=item, title=title)
+    refuse_taken(output, force=force, marker=INFO_FILE)
+    catalog = items_from_file(read_table(items, items_text), item=item, title=title)
+    raw = raw_rows(read_table(rows), catalog, padding=padding, origin={"rows": rows.name, "items": items.name})
+    return write_rows(raw, output, name=name, noun=noun, force=force)
+
+
+def raw_rows(table: Table, catalog: pl.DataFrame, *, padding: Id | None, origin: dict[str, object]) -> RawRows:
+    """Rows and the log rebuilt from them, from a table as `import_rows` reads it.
+
+    Raises:
+        DataError: If a column is missing, or a row is malformed.
+    """
     target = id_column(table, _first_present(table, ("target", "next")), "the column name")
     history = _history(table, padding, target.dtype)
     released = pl.DataFrame([_split_names(table), history, target.alias("target")])
     _refuse_unknown_items(table, released, catalog, padding)
     with_users, log = rebuild_interactions(released)
-    origin: dict[str, object] = {
-        "rows": rows.name,
-        "items": items.name,
-        "padding": padding,
-        "timestamps": "positions",
-    }
-    return write_dataset(
-        output,
+    return RawRows(
+        rows=with_users.select("split", "user_id", "history", "target"),
         interactions=log,
         items=catalog,
-        rows=with_users.select("split", "user_id", "history", "target"),
-        name=name or output.name,
-        noun=noun,
-        origin=origin,
-        force=force,
+        origin={**origin, "padding": padding, "timestamps": "positions"},
     )
 
 
-def _rated(log: Table, rating: str | None, min_rating: float | None) -> Table:
-    if min_rating is None:
-        return log
-    if rating is None:
-        raise ConfigError("--min-rating needs a rating column; name it with --rating.")
-    kept = log.filter(number_column(log, rating, "--rating") >= min_rating)
-    if len(kept.frame) == 0:
-        raise DataError(f"{log.source}: no interaction is rated at least {min_rating}. Lower --min-rating.")
-    return kept
+def _typed(
+    log: Table, *, user: str, item: str, time: str | None, time_unit: TimeUnit | None, rating: str | None
+) -> Table:
+    """The log's columns by the names and types of a dataset folder."""
+    columns = [
+        id_column(log, user, "--user").alias("user_id"),
+        id_column(log, item, "--item").alias("item_id"),
+        pl.int_range(len(log.frame), eager=True).alias("timestamp")
+        if time is None
+        else time_column(log, time, "--time (or say that there is none)", unit=time_unit),
+    ]
+    if rating is not None:
+        columns.append(number_column(log, rating, "--rating").alias("rating"))
+    return log.with_frame(pl.DataFrame(columns))
 
 
-def _known_items(log: Table, catalog: pl.DataFrame, *, item: str, drop: bool) -> tuple[Table, pl.Series, int]:
-    """Interactions with items of the catalog, these items, and how many interactions were left out."""
-    item_ids, known = same_kind(id_column(log, item, "--item").alias("item_id"), catalog["item_id"])
-    if not drop:
-        refuse_unknown(log, item_ids, known, "the items", remedy="Add them there, or pass --drop-unknown-items.")
-        return log, item_ids, 0
-    is_known = item_ids.is_in(known.implode())
-    return log.filter(is_known), item_ids.filter(is_known), int((~is_known).sum())
+def items_from_file(table: Table, *, item: str, title: str) -> pl.DataFrame:
+    """Items as a dataset folder has them; columns whose names are taken become "source_...".
 
-
-def _times(log: Table, time: str | None) -> pl.Series:
-    if time is None:
-        return pl.Series("timestamp", range(len(log.frame)), dtype=pl.Int64)
-    return time_column(log, time, "--time (or say that there is none)")
-
-
-def _items_from_file(table: Table, *, item: str, title: str) -> pl.DataFrame:
-    """Items as a dataset folder has them; columns whose names are taken become "source_..."."""
+    Raises:
+        DataError: If a column is missing, an identifier appears twice, or a title is empty.
+    """
     table.column(item, "--items-item"), table.column(title, "--title")
     taken: dict[str, str] = {name: f"source_{name}" for name in ("item_id", "title") if name in table.frame.columns}
     names = {**taken, title: "title", item: "item_id"}
-    return validated_items(Table(table.frame.rename(names), table.source, table.locate))
+    return validated_items(table.with_frame(table.frame.rename(names)))
 
 
 def _items_from_log(log: Table, *, item: str, title: str) -> pl.DataFrame:

@@ -1,0 +1,118 @@
+"""Files as they lie on a disk: packed or not, with lines of a sane length."""
+
+import gzip
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from llara.errors import DataError
+
+LONGEST_LINE = 16 * 2**20
+"""Bytes; a longer line is a sign of a file that is no table, or of a quote that is never closed."""
+
+_PACKED = {".gz", ".zip"}
+
+
+def inner_name(path: Path) -> str:
+    """The file's name without ".gz" or ".zip": its last suffix says how the content is written."""
+    return path.name[: -len(path.suffix)] if path.suffix.lower() in _PACKED else path.name
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """The file's plain content: the file itself, or what a .gz or a .zip with one file in it holds.
+
+    Args:
+        path: An existing file.
+
+    Yields:
+        Where the content lies; a copy is removed when the block ends.
+
+    Raises:
+        DataError: If the archive is damaged or cut short, or a .zip holds several files.
+    """
+    if path.suffix.lower() not in _PACKED:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="llara-") as folder:
+        target = Path(folder) / inner_name(path)
+        with _reading(path), target.open("wb") as copy:
+            if path.suffix.lower() == ".gz":
+                with gzip.open(path) as content:
+                    shutil.copyfileobj(content, copy, LONGEST_LINE)
+            else:
+                with zipfile.ZipFile(path) as archive, archive.open(_only_member(path, archive)) as content:
+                    shutil.copyfileobj(content, copy, LONGEST_LINE)
+        yield target
+
+
+def extract(archive_path: Path, member: str, folder: Path) -> Path:
+    """Copy one member of a .zip into a folder, under its own name without the path before it."""
+    target = folder / Path(member).name
+    with (
+        _reading(archive_path),
+        zipfile.ZipFile(archive_path) as archive,
+        archive.open(member) as content,
+        target.open("wb") as copy,
+    ):
+        shutil.copyfileobj(content, copy, LONGEST_LINE)
+    return target
+
+
+def members(archive_path: Path) -> list[str]:
+    """Names of the files in a .zip.
+
+    Raises:
+        DataError: If it is no readable .zip.
+    """
+    with _reading(archive_path), zipfile.ZipFile(archive_path) as archive:
+        return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+
+
+def refuse_long_lines(path: Path, name: str) -> None:
+    """Raise DataError at the first line of more than `LONGEST_LINE` bytes; reads the file once, in blocks."""
+    number, carried = 1, 0
+    with path.open("rb") as file:
+        while block := file.read(LONGEST_LINE):
+            first = block.find(b"\n")
+            if carried + (first if first >= 0 else len(block)) > LONGEST_LINE:
+                raise DataError(
+                    f"{name} line {number + _breaks_before(file, len(block))}: the line is longer than "
+                    f"{LONGEST_LINE // 2**20} MiB. Is a quote never closed, or is the file not one row per line?"
+                )
+            carried = carried + len(block) if first < 0 else len(block) - 1 - block.rfind(b"\n")
+
+
+def _breaks_before(file: IO[bytes], last_block: int) -> int:
+    """Line breaks before the block that was read last."""
+    end = file.tell() - last_block
+    file.seek(0)
+    breaks = 0
+    while end > 0 and (block := file.read(min(end, LONGEST_LINE))):
+        breaks += block.count(b"\n")
+        end -= len(block)
+    return breaks
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    if len(files) == 1:
+        return files[0]
+    names = ", ".join(entry.filename for entry in files[:6]) + (", ..." if len(files) > 6 else "")
+    raise DataError(
+        f"{path.name} holds {len(files)} files ({names}); one was expected. Unpack it and name the file, or read a "
+        "known data set with `llara data import --source`."
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged or cut short ({error}). Is the download complete?") from error
