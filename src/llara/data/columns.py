@@ -8,17 +8,16 @@ import polars as pl
 from llara.data.tables import Table
 from llara.errors import DataError
 
+TimeUnit = Literal["s", "ms", "us", "ns"]
+
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 _DECIMAL_INTEGER = r"^-?[0-9]+\.0*$"
 _DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f")
 _ZONED_FORMAT = "%Y-%m-%d %H:%M:%S%.f%z"
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _LIKELY_LATEST = 10**11
 """As seconds the year 5138, as milliseconds 1973: most times above it are milliseconds."""
 _WHITE = r"[\s\p{Cc}]+"
-
-
-TimeUnit = Literal["s", "ms", "us", "ns"]
 
 
 class UnclearTimeUnitError(DataError):

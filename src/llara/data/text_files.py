@@ -151,6 +151,7 @@ class TextFile:
     def _as_utf8(self, plain: Path) -> Iterator[Path]:
         """The content in the one encoding that the parser reads; a copy is removed when the block ends."""
         if self._encoding == "utf-8-sig":
+            self._refuse_utf16(plain)
             yield plain
             return
         with tempfile.TemporaryDirectory(prefix="llara-") as folder:
@@ -170,13 +171,14 @@ class TextFile:
                 ) from error
             yield copy
 
+    def _refuse_utf16(self, plain: Path) -> None:
+        with plain.open("rb") as file:
+            if file.read(2) in _UTF16_MARKS:
+                raise DataError(f"{self.path.name} is UTF-16, not {self.text.encoding}. Pass --encoding utf-16.")
+
     def _undecodable(self, plain: Path) -> str | None:
         """The first line that is not in the encoding."""
         with plain.open("rb") as file:
-            start = file.read(2)
-            file.seek(0)
-            if start in _UTF16_MARKS:
-                return f"{self.path.name} is UTF-16, not {self.text.encoding}. Pass --encoding utf-16."
             for number, line in enumerate(file, start=1):
                 try:
                     line.decode(self._encoding)

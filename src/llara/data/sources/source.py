@@ -45,7 +45,9 @@ class RawFiles:
         found = self.find_optional(*patterns)
         if found is None:
             there = ", ".join(self._names[:8]) + (", ..." if len(self._names) > 8 else "")
-            raise DataError(f"{self.path} has no {' or '.join(patterns)}; found {there or 'nothing'}. Is it the right folder?")
+            raise DataError(
+                f"{self.path} has no {' or '.join(patterns)}; found {there or 'nothing'}. Is it the right folder?"
+            )
         return found
 
     def find_optional(self, *patterns: str) -> Path | None:

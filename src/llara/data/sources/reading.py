@@ -1,0 +1,53 @@
+"""From a publisher's files to a dataset folder."""
+
+import tempfile
+from pathlib import Path
+
+from llara.data.files import refuse_taken
+from llara.data.folder import INFO_FILE, DatasetInfo
+from llara.data.raw import RawLog, write_log, write_rows
+from llara.data.shaping import ShapeConfig
+from llara.data.sources.source import RawFiles, ReadOptions, Source
+from llara.errors import ConfigError
+
+
+def import_source(
+    source: Source,
+    path: Path,
+    output: Path,
+    *,
+    shape: ShapeConfig | None = None,
+    category: str | None = None,
+    name: str | None = None,
+    noun: str | None = None,
+    force: bool = False,
+) -> DatasetInfo:
+    """Make a dataset folder from a publisher's original files.
+
+    Args:
+        source: Which data set it is.
+        path: A folder with the files, or the .zip as published; packed files (.gz) are read as they are.
+        output: The dataset folder to make.
+        shape: Which interactions count. None: all.
+        category: Which part of a collection; None: the only one there.
+        name: Name of the data set. None: the name of the output folder.
+        noun: What items are called. None: as the source says.
+        force: Replace an existing dataset folder.
+
+    Raises:
+        DataError: If a file is missing or malformed; the message names file and line.
+        ConfigError: If the output exists, or released rows shall be shaped.
+    """
+    refuse_taken(output, force=force, marker=INFO_FILE)
+    shape = shape or ShapeConfig()
+    with tempfile.TemporaryDirectory(prefix="llara-") as scratch:
+        raw = source.read(RawFiles(path, Path(scratch)), ReadOptions(shape=shape, name=category))
+        raw.origin.update({"source": source.name, "homepage": source.homepage, "category": category})
+        if isinstance(raw, RawLog):
+            return write_log(raw, output, name=name, noun=noun or source.noun, shape=shape, force=force)
+        if shape != ShapeConfig():
+            raise ConfigError(
+                f"source {source.name!r} gives released rows, which are read as they are. Leave out --min-rating, "
+                "--core, --min-length, --max-length, --repeats and --ties."
+            )
+        return write_rows(raw, output, name=name, noun=noun or source.noun, force=force)

@@ -1,0 +1,236 @@
+"""Awkward and broken files through `llara data import`: read as meant, or refused with file, row and remedy."""
+
+import gzip
+import json
+import os
+import pty
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.pipeline.conftest import Outcome, llara
+
+LOG = "user_id,item_id,timestamp\n1,10,5\n2,11,6\n1,11,7\n"
+ITEMS = "item_id,title\n10,Ten\n11,Eleven\n"
+
+
+def imported(
+    folder: Path, log: str | bytes, *options: str | Path, items: str | bytes = ITEMS, name: str = "log.csv"
+) -> Outcome:
+    (folder / name).write_bytes(log.encode() if isinstance(log, str) else log)
+    (folder / "items.csv").write_bytes(items.encode() if isinstance(items, str) else items)
+    return llara("data", "import", folder / name, folder / "made", "--items", folder / "items.csv", *options)
+
+
+def left_behind(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if "made" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("log", "options", "items"),
+    [
+        (LOG.encode("utf-8-sig"), (), ITEMS.encode("utf-8-sig")),
+        (LOG.replace("\n", "\r\n"), (), ITEMS.replace("\n", "\r\n")),
+        (LOG, ("--encoding", "latin-1"), ITEMS.replace("Ten", "Amélie").encode("latin-1")),
+        (LOG.encode("utf-16"), ("--encoding", "utf-16"), ITEMS.encode("utf-16")),
+        (LOG, (), ITEMS.replace("Ten", '"Ten, ""the"" number;\n with a break"')),
+        (LOG.replace(",", "|"), ("--separator", "|"), ITEMS.replace(",", "|").replace("Ten", "a,b;c::d")),
+        (LOG.replace(",", "::"), ("--separator", "::"), ITEMS.replace(",", "::").replace("Ten", 'say "hi|')),
+        (LOG.replace(",5", ",1970-01-01T00:00:05Z"), (), ITEMS),
+        (LOG.replace("\n2", "\n\n\n2"), (), ITEMS + "\n\n"),
+        (LOG.replace("1,10", ' "1" , 10').replace(' "1" ', '"1"'), (), ITEMS),
+    ],
+)
+def test_awkward_but_clear_files_are_read(
+    tmp_path: Path, log: str | bytes, options: tuple[str, ...], items: str | bytes
+) -> None:
+    done = imported(tmp_path, log, *options, items=items)
+    assert done.code == 0, done.err
+    frame = pl.read_parquet(tmp_path / "made" / "interactions.parquet")
+    assert frame.rows() == [(1, 10, 5), (2, 11, 6), (1, 11, 7)]
+    assert len(pl.read_parquet(tmp_path / "made" / "items.parquet")) == 2
+
+
+REFUSED: list[tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = [
+    (LOG.replace("\n2,", "\n2.0,"), (), ("log.csv line 3", "'2.0' is a decimal number", "Mend or drop")),
+    (LOG.replace(",6", ",nan"), (), ("log.csv line 3", "'nan'", "neither whole seconds nor an ISO 8601 date")),
+    (LOG.replace(",6", ",-6"), (), ("log.csv line 3", "'-6'", "is before 1970")),
+    (LOG.replace(",6", ","), (), ("log.csv line 3", "timestamp None")),
+    (LOG.replace(",6", ",1e400"), (), ("log.csv line 3", "'1e400'")),
+    ("", (), ("log.csv is empty", "download complete")),
+    ("\n\n", (), ("log.csv",)),
+    ("user_id,item_id,timestamp\n", (), ("has no rows", "complete?")),
+    (LOG.replace("2,11", "2,é11").encode("latin-1"), (), ("log.csv line 3", "byte 0xe9", "--encoding latin-1")),
+    (LOG.encode("utf-16"), (), ("log.csv is UTF-16", "--encoding utf-16")),
+    (LOG.replace("2,11", '2,"11'), (), ("log.csv",)),
+    (LOG.replace("2,11,6", "2,11,6,9"), (), ("log.csv line 3", "expected 3 fields", "found 4")),
+    (LOG.replace("2,11", "2,12"), (), ("log.csv line 3", "item 12 is not in the items", "--drop-unknown-items")),
+    (LOG.replace("2,11", ",11"), (), ("log.csv line 3", "user_id is missing")),
+    (LOG, ("--time", "when"), ("no column 'when'", "found 'user_id'", "--time")),
+    (LOG, ("--time-unit", "minutes"), ("--time-unit", "'minutes'", "not one of")),
+    (LOG, ("--core", "9"), ("no interaction is left by --core 9",)),
+    (LOG, ("--min-rating", "3"), ("--min-rating needs a rating column",)),
+    (LOG, ("--ties", "none"), ("--ties", "'none'", "not one of")),
+    (LOG, ("--noun", "film"), ("unknown noun 'film'",)),
+    (LOG, ("--separator", "::"), ("has no column",)),
+    (LOG, ("--encoding", "latin-77"), ("unknown encoding 'latin-77'",)),
+    (LOG, ("--source", "movielens-100"), ("unknown source 'movielens-100'", "Did you mean 'movielens-100k'")),
+]
+
+
+@pytest.mark.parametrize(("log", "options", "parts"), REFUSED)
+def test_broken_files_are_refused_with_row_and_remedy(
+    tmp_path: Path, log: str | bytes, options: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    if "--source" in options:
+        (tmp_path / "log.csv").write_bytes(LOG.encode())
+        done = llara("data", "import", tmp_path / "log.csv", tmp_path / "made", *options)
+    else:
+        done = imported(tmp_path, log, *options)
+    message = done.refused()
+    for part in parts:
+        assert part in message
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("items", "parts"),
+    [
+        (ITEMS + "10,Again\n", ("items.csv line 4", "item_id 10 appears again", "first at items.csv line 2")),
+        (ITEMS.replace("Ten", " "), ("items.csv line 2", "title is empty or missing")),
+        (ITEMS.replace("item_id", "id"), ("items.csv has no column 'item_id'", "--items-item")),
+        ("item_id,title\n", ("items.csv has no rows",)),
+    ],
+)
+def test_a_broken_catalog_is_refused(tmp_path: Path, items: str, parts: tuple[str, ...]) -> None:
+    message = imported(tmp_path, LOG, items=items).refused()
+    for part in parts:
+        assert part in message
+    assert left_behind(tmp_path) == []
+
+
+def test_identifiers_that_are_numbers_in_one_line_and_texts_in_another(tmp_path: Path) -> None:
+    lines = [{"user_id": 1, "item_id": 10, "timestamp": 5}, {"user_id": "1", "item_id": 11, "timestamp": 6}]
+    log = "".join(json.dumps(line) + "\n" for line in lines)
+    message = imported(tmp_path, log, name="log.jsonl").refused()
+    assert "log.jsonl line 2: 'user_id' is a text here and a number in line 1" in message
+    assert left_behind(tmp_path) == []
+
+
+def test_the_same_word_in_a_nested_object_is_no_mixed_identifier(tmp_path: Path) -> None:
+    lines = [{"user_id": "7", "item_id": 10, "timestamp": 5, "more": {"user_id": 3}}] * 2
+    log = "".join(json.dumps(line) + "\n" for line in lines)
+    assert imported(tmp_path, log, name="log.jsonl").code == 0
+
+
+def test_milliseconds_are_told_and_taken_when_told(tmp_path: Path) -> None:
+    log = LOG.replace(",5", ",1600000000000").replace(",6", ",1600000001000").replace(",7", ",1600000002999")
+    message = imported(tmp_path, log).refused()
+    for part in ("log.csv", "1600000000000", "2020-09-13 in ms", "--time-unit ms", "--time-unit s"):
+        assert part in message
+    assert left_behind(tmp_path) == []
+    assert imported(tmp_path, log, "--time-unit", "ms").code == 0
+    times = pl.read_parquet(tmp_path / "made" / "interactions.parquet")["timestamp"]
+    assert times.to_list() == [1_600_000_000, 1_600_000_001, 1_600_000_002]
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 2)])
+def test_milliseconds_are_asked_about_at_a_terminal(tmp_path: Path, answer: str, code: int) -> None:
+    (tmp_path / "log.csv").write_text(LOG.replace(",5", ",1600000000000").replace(",6", ",1600000000000"))
+    (tmp_path / "items.csv").write_text(ITEMS)
+    terminal, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from llara.cli import main; main()", "data", "import", "log.csv", "made"]
+    process = subprocess.Popen(
+        [*command, "--items", "items.csv"], cwd=tmp_path, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    os.write(terminal, answer.encode())
+    _, shown = process.communicate(timeout=60)
+    os.close(terminal)
+    os.close(theirs)
+    assert process.returncode == code, shown
+    assert b"Take them as ms?" in shown
+    assert (tmp_path / "made").exists() == (code == 0)
+
+
+def test_archives_are_read_or_refused(tmp_path: Path) -> None:
+    assert imported(tmp_path, gzip.compress(LOG.encode()), name="log.csv.gz").code == 0
+    made = (tmp_path / "made" / "interactions.parquet").read_bytes()
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        archive.writestr("log.csv", LOG)
+    again = llara(
+        "data", "import", tmp_path / "log.zip", tmp_path / "two", "--items", tmp_path / "items.csv", "--separator", ","
+    )
+    assert again.code == 0, again.err
+    assert (tmp_path / "two" / "interactions.parquet").read_bytes() == made
+    cut = tmp_path / "cut.csv.gz"
+    cut.write_bytes(gzip.compress(LOG.encode() * 1000)[:-20])
+    message = llara("data", "import", cut, tmp_path / "three", "--items", tmp_path / "items.csv").refused()
+    assert "cut.csv.gz is damaged or cut short" in message
+    assert not (tmp_path / "three").exists()
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path: Path) -> None:
+    pl.read_csv(LOG.encode()).write_parquet(tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    message = imported(tmp_path, whole[: len(whole) // 2], name="log.parquet").refused()
+    assert "log.parquet is not a readable Parquet file" in message
+    assert "Is it complete?" in message
+    assert left_behind(tmp_path) == []
+
+
+def test_a_line_of_a_hundred_megabytes_is_refused(tmp_path: Path) -> None:
+    message = imported(tmp_path, LOG.encode() + b'1,10,"' + b"9" * (100 * 2**20) + b"\n1,10,5\n").refused()
+    assert "log.csv line 5: the line is longer than 16 MiB" in message
+    assert left_behind(tmp_path) == []
+
+
+IDS = st.one_of(
+    st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=8, unique=True),
+    st.lists(st.text("aB7é_-", min_size=1, max_size=5), min_size=1, max_size=8, unique=True),
+)
+TITLES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), users=IDS, items=IDS, suffix=st.sampled_from(["csv", "tsv", "jsonl", "parquet"]))
+def test_import_export_import_is_the_identity(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, users: list[int | str], items: list[int | str],
+    suffix: str,
+) -> None:  # fmt: skip
+    folder = tmp_path_factory.mktemp("round")
+    event = st.tuples(st.sampled_from(users), st.sampled_from(items), st.integers(0, 2**33), st.floats(-5, 5))
+    events = data.draw(st.lists(event, min_size=1, max_size=20))
+    titles = data.draw(st.lists(TITLES, min_size=len(items), max_size=len(items)))
+    log = pl.DataFrame(events, schema=["user_id", "item_id", "timestamp", "rating"], orient="row")
+    catalog = pl.DataFrame({"item_id": items, "title": titles})
+    write, name = _writer(suffix)
+    write(log, folder / f"log.{name}")
+    write(catalog, folder / f"items.{name}")
+    options = ("--time-unit", "s", "--name", "x")
+    first = llara("data", "import", folder / f"log.{name}", folder / "a", "--items", folder / f"items.{name}", *options)
+    assert first.code == 0, first.err
+    for part in ("interactions", "items"):
+        write(pl.read_parquet(folder / "a" / f"{part}.parquet"), folder / f"again-{part}.{name}")
+    again = llara(
+        "data", "import", folder / f"again-interactions.{name}", folder / "b", "--items",
+        folder / f"again-items.{name}", *options,
+    )  # fmt: skip
+    assert again.code == 0, again.err
+    for part in ("interactions", "items"):
+        assert (folder / "a" / f"{part}.parquet").read_bytes() == (folder / "b" / f"{part}.parquet").read_bytes()
+
+
+def _writer(suffix: str) -> tuple[Callable[[pl.DataFrame, Path], None], str]:
+    if suffix == "jsonl":
+        return lambda frame, path: frame.write_ndjson(path), suffix
+    if suffix == "parquet":
+        return lambda frame, path: frame.write_parquet(path), suffix
+    separator = "," if suffix == "csv" else "\t"
+    return lambda frame, path: frame.write_csv(path, separator=separator, quote_style="always"), suffix
