@@ -46,14 +46,14 @@ def test_the_repository_has_configs() -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@example(output="\x85", rate=1e-3, item_text=[], prior=False)  # a line break to YAML
+@example(output="\x85", rate=1e-3, item_text="{title}", prior=False)  # a line break to YAML
 @given(
     output=st.text(min_size=1, max_size=12),
     rate=st.floats(1e-7, 1e-1),
-    item_text=st.lists(st.sampled_from(["year", "genres: x", "a, b"]), unique=True),
+    item_text=st.sampled_from(["{title}", "{title} ({year}; {genres})", "{title}: {a, b} #1 \u0085'\""]),
     prior=st.booleans(),
 )
-def test_dumped_settings_load_to_equal_ones(output: str, rate: float, item_text: list[str], prior: bool) -> None:
+def test_dumped_settings_load_to_equal_ones(output: str, rate: float, item_text: str, prior: bool) -> None:
     content = {
         **SMALLEST,
         "output": output,
@@ -63,7 +63,7 @@ def test_dumped_settings_load_to_equal_ones(output: str, rate: float, item_text:
     }
     config = parse_config(content)
     assert parse_config(yaml.safe_load(dump_config(config))) == config
-    assert config.prompt.item_text == tuple(item_text)
+    assert config.prompt.item_text == item_text
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,11 @@ def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
         ({"practice": {"steps": -1}}, "practice.steps", "-1"),
         ({"practice": {"phases": [{"share": 1.0, "history": 2, "candidates": 1}]}}, "practice.phases", "and 1"),
         ({"evaluate": {"scorer": "listwise"}}, "evaluate.scorer", "'answer'"),
+        ({"prompt": {"item_text": ["year", "genres"]}}, "prompt.item_text", '"{title} ({year}; {genres})"'),
+        ({"prompt": {"item_text": []}}, "prompt.item_text", 'write "{title}", not []'),
+        ({"prompt": {"item_text": {"title": None}}}, "prompt.item_text", "needs quotes"),
+        ({"prompt": {"item_text": None}}, "prompt.item_text", "None"),
+        ({"prompt": {"item_text": "{title} ({year"}}, "prompt.item_text", "'{title} ({year'"),
     ],
 )
 def test_wrong_value_names_file_key_and_value(content: dict[str, Any], key: str, found: str) -> None:
@@ -136,13 +141,12 @@ def test_long_values_are_cut_in_messages() -> None:
 
 def test_override_changes_only_what_it_names(tmp_path: Path) -> None:
     text = yaml.safe_dump({**SMALLEST, "train": {"epochs": 3}})
-    config = _load(
-        tmp_path, text, "train.curriculum.kind=direct", "data.folder=elsewhere", "prompt.item_text=[year, genres]"
-    )
+    item_text = 'prompt.item_text="{title} ({year}; {genres})"'
+    config = _load(tmp_path, text, "train.curriculum.kind=direct", "data.folder=elsewhere", item_text)
     assert config.train.curriculum.kind == "direct"
     assert config.train.epochs == 3
     assert config.data.folder == "elsewhere"
-    assert config.prompt.item_text == ("year", "genres")
+    assert config.prompt.item_text == "{title} ({year}; {genres})"
     assert override_config(config, ["train.epochs=1e-1", "seed=4"]).train.epochs == 0.1
 
 

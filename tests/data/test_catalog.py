@@ -18,9 +18,9 @@ def items_with(**columns: list[object]) -> pl.DataFrame:
     return pl.DataFrame({"item_id": list(range(count)), "title": titles, **columns}, strict=False)
 
 
-def texts_by_title(items: pl.DataFrame, columns: list[str]) -> dict[str, str]:
+def texts_by_title(items: pl.DataFrame, template: str) -> dict[str, str]:
     catalog = build_catalog(items, noun="item", seed=0)
-    return dict(zip(catalog.titles, catalog.texts(columns), strict=True))
+    return dict(zip(catalog.titles, catalog.texts(template), strict=True))
 
 
 def test_index_zero_is_padding_and_lookups_go_both_ways(toy: Dataset) -> None:
@@ -82,7 +82,7 @@ def test_texts_join_metadata_and_missing_values_vanish() -> None:
         genres=["Comedy|Drama", "Horror", "", None],
         rating=[4.0, float("nan"), 3.5, None],
     )
-    assert texts_by_title(items, ["year", "genres", "rating"]) == {
+    assert texts_by_title(items, "{title} ({year}; {genres}; {rating})") == {
         "": "",
         "T0": "T0 (1995; Comedy, Drama; 4)",
         "T1": "T1 (Horror)",
@@ -93,15 +93,18 @@ def test_texts_join_metadata_and_missing_values_vanish() -> None:
 
 def test_lists_in_metadata_are_joined_by_commas() -> None:
     items = items_with(tags=[["rock", None, "pop"], [], None])
-    assert texts_by_title(items, ["tags"]) == {"": "", "T0": "T0 (rock, pop)", "T1": "T1", "T2": "T2"}
+    assert texts_by_title(items, "{title} ({tags})") == {"": "", "T0": "T0 (rock, pop)", "T1": "T1", "T2": "T2"}
 
 
-def test_without_columns_the_text_is_the_title(toy: Dataset) -> None:
+def test_by_default_the_text_is_the_title(toy: Dataset) -> None:
     assert toy.catalog.texts() == toy.catalog.titles
 
 
 def test_an_unknown_metadata_column_is_answered_with_the_nearest(toy: Dataset) -> None:
     with pytest.raises(ConfigError, match=r"no metadata column 'yaer'. Did you mean 'year'"):
-        toy.catalog.texts(["yaer"])
+        toy.catalog.texts("{title} ({yaer})")
     with pytest.raises(ConfigError, match="It has year"):
-        toy.catalog.texts(["publisher"])
+        toy.catalog.texts("{title} ({publisher})")
+    with pytest.raises(ConfigError, match="It has year"):
+        toy.catalog.refuse_unknown_columns(["year", "publisher"])
+    toy.catalog.refuse_unknown_columns(["year"])

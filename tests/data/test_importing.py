@@ -47,7 +47,7 @@ def test_columns_are_mapped_and_names_that_are_taken_move_aside(tmp_path: Path) 
     assert dataset.info.name == "X"
     assert dataset.catalog.metadata.columns == ["source_title", "year"]
     index = dataset.catalog.index_of("a")
-    assert dataset.catalog.texts(["source_title", "year"])[index] == "Alpha (long Alpha; 1990)"
+    assert dataset.catalog.texts("{title} ({source_title}; {year})")[index] == "Alpha (long Alpha; 1990)"
 
 
 def test_low_ratings_are_left_out_and_the_rating_is_kept(tmp_path: Path) -> None:
@@ -240,4 +240,4 @@ def test_movielens_style_files_import_with_their_separators(tmp_path: Path) -> N
         text=TextFormat(separator="::", header=False, encoding="latin-1"),
     )
     catalog = load_dataset(tmp_path / "x").catalog
-    assert catalog.texts(["3"])[catalog.index_of(10)] == "Amélie (2001) (Comedy, Romance)"
+    assert catalog.texts("{title} ({3})")[catalog.index_of(10)] == "Amélie (2001) (Comedy, Romance)"

@@ -33,7 +33,7 @@ def scores(llara: Llara) -> list[Any]:
 def test_a_saved_and_moved_model_scores_the_same(
     shape: str, tuning: str, build: Build, stir: Callable[[Llara], Llara], tmp_path: Path
 ) -> None:
-    llara = stir(build(shape, tuning=tuning, prompt=PromptConfig(item_text=("year",), max_title_tokens=12)))
+    llara = stir(build(shape, tuning=tuning, prompt=PromptConfig(item_text="{title} ({year})", max_title_tokens=12)))
     llara.uses_behavior, llara.default_scorer = True, "listwise"
     llara.save_pretrained(tmp_path / "made")
     shutil.move(tmp_path / "made", tmp_path / "elsewhere")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         (("--set", "backbone.path=./no-such-backbone"), ("'./no-such-backbone' does not exist", "backbone.path")),
         (("--set", "train.objective.name=listwise", "--set", "evaluate.scorer=listwice"), ("evaluate.scorer",)),
         (("--set", "data.split.min_history=8"), ("min_history",)),
-        (("--set", "prompt.item_text=[director]"), ("director", "year")),
+        (("--set", 'prompt.item_text="{title} ({director})"'), ("director", "year")),
+        (("--set", "prompt.item_text=[year]"), ("prompt.item_text", '"{title} ({year})"', "refused.yaml")),
         (("--set", "backbone.adapt.columns=[director]"), ("director", "year")),
     ],
 )

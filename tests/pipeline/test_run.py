@@ -247,7 +247,7 @@ def test_full_tuning_with_recommender_prior_keeps_its_numbers_when_opened_again(
         "backbone.adapt.block_tokens=64",
         "evaluate.generation_draws=0",
         "evaluate.validation_rows=dense",
-        "prompt.item_text=[year]",
+        'prompt.item_text="{title} ({year})"',
     )
     settings = [part for setting in chosen for part in ("--set", setting)]
     trained = world.llara("train", world.config("prior"), *settings, "--json").json()

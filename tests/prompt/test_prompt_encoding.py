@@ -90,7 +90,7 @@ def test_a_chat_template_can_be_demanded(make_encoder: MakeEncoder) -> None:
 
 
 def test_the_answer_is_the_title_and_the_end(make_encoder: MakeEncoder) -> None:
-    encoder = make_encoder(PromptConfig(item_text=("year",)))
+    encoder = make_encoder(PromptConfig(item_text="{title} ({year})"))
     *title, end = encoder.answer_tokens(9)
     assert encoder.tokenizer.decode(title) == " Blade Runner: The Final Cut"
     assert end == encoder.frame.end
@@ -135,12 +135,12 @@ def test_titles_are_cut_in_prompts_and_answers_alike(make_encoder: MakeEncoder) 
 
 
 def test_metadata_is_shown_after_the_title(make_encoder: MakeEncoder) -> None:
-    encoder = make_encoder(PromptConfig(item_text=("year", "genres")))
+    encoder = make_encoder(PromptConfig(item_text="{title} ({year}; {genres})"))
     text = read(encoder, encode(encoder))
     assert "Alien 3 (1974; Horror)◆" in text
     assert "Alien (1970)◆" in text  # no genre, no separator
     with pytest.raises(ConfigError, match=r"no metadata column 'yeer'. Did you mean 'year'"):
-        make_encoder(PromptConfig(item_text=("yeer",)))
+        make_encoder(PromptConfig(item_text="{title} ({yeer})"))
 
 
 def test_wordings_are_chosen_by_number(make_encoder: MakeEncoder) -> None:
@@ -202,10 +202,10 @@ def test_parts_cover_an_items_separator_text_and_slot_and_no_wording(
 
 
 def test_what_an_items_text_says_about_it_is_its_metadata_or_else_its_title(make_encoder: MakeEncoder) -> None:
-    encoder = make_encoder(PromptConfig(item_text=("genres",)))
+    encoder = make_encoder(PromptConfig(item_text="{title} ({genres})"))
     assert encoder.num_items == 24
     said = [str(encoder.tokenizer.decode(list(encoder.subject_tokens(item)))) for item in (1, 2, 3)]
     assert said == [" Alien", " (Horror)", " (Horror)"]  # the first has no genre
     assert make_encoder().subject_tokens(9) == make_encoder().answer_tokens(9)[:-1]
-    cut = make_encoder(PromptConfig(item_text=("genres",), max_title_tokens=1))
+    cut = make_encoder(PromptConfig(item_text="{title} ({genres})", max_title_tokens=1))
     assert len(cut.subject_tokens(9)) == 1  # no metadata is left after a title as long as the limit

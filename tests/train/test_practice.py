@@ -151,7 +151,7 @@ def test_metadata_goes_before_titles_where_the_prompt_shows_it(
     tiny_catalog: Catalog, tiny_tokenizer: Callable[[str], PreTrainedTokenizerFast]
 ) -> None:
     # Alien, Aliens and Alien 3 share their name; Aliens and Alien 3 are horror, Alien has no genre.
-    genres = PromptEncoder(tiny_tokenizer("nano"), tiny_catalog, PromptConfig(item_text=("genres",)))
+    genres = PromptEncoder(tiny_tokenizer("nano"), tiny_catalog, PromptConfig(item_text="{title} ({genres})"))
     similar = (text_vectors(genres) @ text_vectors(genres).T).toarray()
     np.testing.assert_allclose(similar[1, [2, 4, 5, 7]], 1.0)
     assert similar[1, 3] == 0.0  # Dune has no genre either

@@ -94,8 +94,8 @@ def train_run(
     if config.backbone.path != NANO:
         check_backbone_folder(config.backbone.path)
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
-    for columns in (config.prompt.item_text, config.backbone.adapt.columns):
-        dataset.catalog.texts(columns)  # refuses unknown ones
+    dataset.catalog.texts(config.prompt.item_text)  # refuses unknown and unreadable columns
+    dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)
     split = split_dataset(dataset, config.data.split)
     validation = _validation_task(config, dataset, split)
     test = test_task(config, dataset, split)

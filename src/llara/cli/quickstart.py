@@ -39,7 +39,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
             adapt=AdaptConfig(steps=40, batch_size=8),
         ),
         part_vectors=True,
-        prompt=PromptConfig(item_text=("author", "subjects")),
+        prompt=PromptConfig(item_text="{title} ({author}; {subjects})"),
         practice=PracticeConfig(steps=540, nearest=2),
         train=TrainConfig(
             epochs=0.4,

@@ -1,7 +1,7 @@
 """The catalog: every item with its title and metadata, in an order that tells nothing about the source's."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -11,6 +11,7 @@ import polars as pl
 
 from llara.data.columns import one_line
 from llara.data.identifiers import Id, find_id
+from llara.data.item_text import TITLE_ONLY, parse_item_text
 from llara.data.sequences import IntArray
 from llara.errors import ConfigError
 
@@ -51,42 +52,35 @@ class Catalog:
         """
         return find_id(item_id, self._index, what="item")
 
-    def texts(self, columns: Sequence[str] = ()) -> tuple[str, ...]:
-        """What a prompt may say about each item: the title, or "title (1995; Comedy)" with the named metadata.
-
-        Values that are missing or empty vanish together with their separators. Lists, and texts that separate values
-        by "|", are joined by commas.
+    def texts(self, template: str = TITLE_ONLY) -> tuple[str, ...]:
+        """What a prompt may say about each item, such as "Toy Story (1995; Comedy)".
 
         Args:
-            columns: Names of metadata columns, in the order in which they shall appear.
+            template: The title and any metadata, such as "{title} ({year}; {genres})"; `parse_item_text` says what
+                becomes of missing values.
 
         Returns:
             One line per item index; entry 0, padding, is "".
 
         Raises:
-            ConfigError: If the catalog has no such column.
+            ConfigError: If the template is malformed or the catalog lacks one of its columns.
         """
+        item_text = parse_item_text(template)
+        self.refuse_unknown_columns(item_text.columns)
+        return ("", *item_text.write(pl.Series(self.titles[1:], dtype=pl.String), self.metadata))
+
+    def refuse_unknown_columns(self, columns: Iterable[str]) -> None:
+        """Raise ConfigError where the catalog has no such metadata column; the message names the nearest one."""
         for column in columns:
-            self._refuse_unknown_column(column)
-        if not columns:
-            return self.titles
-        values = [_readable(self.metadata[column]).alias(f"{place}") for place, column in enumerate(columns)]
-        details = pl.DataFrame(values).select(pl.concat_str(pl.all(), separator="; ", ignore_nulls=True)).to_series()
-        joined = (
-            f"{title} ({extra})" if extra else title for title, extra in zip(self.titles[1:], details, strict=True)
-        )
-        return ("", *joined)
+            if column not in self.metadata.columns:
+                near = get_close_matches(column, self.metadata.columns, n=1)
+                known = ", ".join(self.metadata.columns) or "none"
+                remedy = f"Did you mean {near[0]!r}?" if near else f"It has {known}."
+                raise ConfigError(f"the catalog has no metadata column {column!r}. {remedy}")
 
     @cached_property
     def _index(self) -> dict[Id, int]:
         return {item_id: index for index, item_id in enumerate(self.item_ids) if index > 0}
-
-    def _refuse_unknown_column(self, column: str) -> None:
-        if column in self.metadata.columns:
-            return
-        near = get_close_matches(column, self.metadata.columns, n=1)
-        remedy = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(self.metadata.columns) or 'none'}."
-        raise ConfigError(f"the catalog has no metadata column {column!r}. {remedy}")
 
 
 def item_order(num_items: int, *, seed: int) -> IntArray:
@@ -114,17 +108,3 @@ def build_catalog(items: pl.DataFrame, *, noun: str, seed: int) -> Catalog:
         noun=noun,
         metadata=ordered.drop("item_id", "title"),
     )
-
-
-def _readable(values: pl.Series) -> pl.Series:
-    """Metadata values as one-line texts; null where there is nothing to say."""
-    if values.dtype == pl.List:
-        values = values.cast(pl.List(pl.String)).list.eval(pl.element().drop_nulls()).list.join(", ")
-    elif values.dtype.is_float():
-        numbers = values.set(~values.is_finite(), None)
-        whole = numbers.cast(pl.Int64, strict=False).cast(pl.String)
-        values = pl.select(
-            pl.when(numbers == numbers.round(0)).then(whole).otherwise(numbers.cast(pl.String))
-        ).to_series()
-    texts = one_line(values.cast(pl.String).str.replace_all(r"\s*\|\s*", ", "))
-    return texts.set(texts == "", None)

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
+from pydantic import SkipValidation
 from transformers import PreTrainedTokenizerBase
 
 from llara.data import Catalog
+from llara.data.item_text import TITLE_ONLY, parse_item_text
 from llara.errors import ConfigError
 from llara.prompt.hybrid import REPRESENTATIONS, HybridPrompt, ItemPart, Representation, build_prompt
 from llara.prompt.templates import Template, templates_for
@@ -25,8 +28,9 @@ class PromptConfig:
     """How history items are written: hybrid, text, behavior or index."""
     candidates: Representation = "hybrid"
     """How candidates are written: hybrid, text, behavior or index."""
-    item_text: tuple[str, ...] = ()
-    """Metadata columns shown after the title, such as [year, genres]; empty: the title alone."""
+    item_text: Annotated[str, SkipValidation] = TITLE_ONLY  # checked below, where the message can show what to write
+    """The title and any metadata columns, such as "{title} ({year}; {genres})"; missing values vanish with their
+    separators and brackets."""
     max_title_tokens: int = 32
     """Item text is cut at this many tokens, >= 1."""
     templates: tuple[str, ...] = ()
@@ -35,6 +39,10 @@ class PromptConfig:
     """auto: use the backbone's chat template where it has one; always; never."""
 
     def __post_init__(self) -> None:
+        try:
+            parse_item_text(self.item_text)
+        except ConfigError as error:
+            raise ConfigError(f"prompt.item_text: {error}") from error
         for name, value in (("history", self.history), ("candidates", self.candidates)):
             if value not in REPRESENTATIONS:
                 raise ConfigError(f"prompt.{name} must be one of {', '.join(REPRESENTATIONS)}, got '{value}'")
