@@ -146,7 +146,8 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     try:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
+        quoted = f"--set '{key}=\"{value}\"'"
+        raise ConfigError(f"--set {override}: the value is not valid YAML; if it is a text, write {quoted}.") from error
 
 
 def _refuse_unknown(content: object, kind: type, *, where: str, prefix: str) -> None:

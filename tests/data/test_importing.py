@@ -1,6 +1,7 @@
 """From a publisher's files to a dataset folder."""
 
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -166,10 +167,19 @@ ROWS = pl.DataFrame(
 )
 
 
-def imported_rows(tmp_path: Path, rows: pl.DataFrame, padding: int | None) -> Path:
+def imported_rows(
+    tmp_path: Path, rows: pl.DataFrame, padding: int | None, split_names: dict[str, str] | None = None
+) -> Path:
     rows.write_parquet(tmp_path / "rows.parquet")
     pl.DataFrame({"item_id": range(9), "title": list("abcdefghi")}).write_csv(tmp_path / "items.csv")
-    import_rows(tmp_path / "rows.parquet", tmp_path / "x", items=tmp_path / "items.csv", padding=padding)
+    import_rows(
+        tmp_path / "rows.parquet",
+        tmp_path / "x",
+        items=tmp_path / "items.csv",
+        padding=padding,
+        split_names=split_names,
+        force=True,
+    )
     return tmp_path / "x"
 
 
@@ -210,7 +220,7 @@ def test_lengths_stand_in_for_a_padding_identifier(tmp_path: Path) -> None:
     ("change", "padding", "message"),
     [
         (ROWS.drop("len_seq"), None, r"history item 9 is not in the items file. .*pass it as --padding"),
-        (ROWS.with_columns(split=pl.lit("dev")), 9, r"row 1: split 'dev' is none of train, train_sample"),
+        (ROWS.with_columns(split=pl.lit("dev")), 9, r"row 1: split 'dev' is none of train, .* --split-as dev=train"),
         (ROWS.with_columns(next=pl.lit(77)), 9, r"row 1: item 77 is not in the items file"),
         (ROWS.drop("next"), 9, r"has none of the columns target, next"),
         (ROWS.with_columns(seq=pl.lit(1)), 9, r"column 'seq' is Int32, expected a list"),
@@ -241,3 +251,35 @@ def test_movielens_style_files_import_with_their_separators(tmp_path: Path) -> N
     )
     catalog = load_dataset(tmp_path / "x").catalog
     assert catalog.texts("{title} ({3})")[catalog.index_of(10)] == "Amélie (2001) (Comedy, Romance)"
+
+
+GAPPED = "user_id,item_id,timestamp,title\na,1,0,One\na,,1,\na,2,2,Two\nb,1,0,One\nb,2,1,Two\nc,,5,\nc,1,3,One\n"
+
+
+def test_rows_without_an_item_are_refused_dropped_or_end_their_users_histories(tmp_path: Path) -> None:
+    log = text(tmp_path / "log.csv", GAPPED)
+    items = text(tmp_path / "items.csv", "item_id,title\n1,One\n2,Two\n")
+    with pytest.raises(DataError, match=r"log.csv line 3: item_id is missing"):
+        import_log(log, tmp_path / "x", items=items)
+    expected = {
+        "drop": [("a", 1, 0), ("a", 2, 2), ("b", 1, 0), ("b", 2, 1), ("c", 1, 3)],
+        "cut": [("a", 1, 0), ("b", 1, 0), ("b", 2, 1), ("c", 1, 3)],
+    }
+    modes: tuple[Literal["drop", "cut"], ...] = ("drop", "cut")
+    for mode in modes:
+        info = import_log(log, tmp_path / mode, items=items, missing_items=mode)
+        assert pl.read_parquet(tmp_path / mode / "interactions.parquet").rows() == expected[mode]
+        assert info.origin["dropped_rows_at_missing_items"] == 7 - len(expected[mode])
+
+
+def test_places_in_an_order_are_no_times(tmp_path: Path) -> None:
+    info = import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", time_unit="order")
+    assert info.origin["timestamps"] == "positions"
+
+
+def test_other_names_of_splits_are_told(tmp_path: Path) -> None:
+    rows = ROWS.with_columns(pl.col("split").replace("val", "dev"))
+    folder = imported_rows(tmp_path, rows, 9, split_names={"dev": "validation"})
+    assert len(split_dataset(load_dataset(folder), SplitConfig(method="rows", min_history=0)).validation) == 1
+    with pytest.raises(ConfigError, match="--split-as dev=evaluation: expected train, validation or test"):
+        imported_rows(tmp_path, rows, 9, split_names={"dev": "evaluation"})

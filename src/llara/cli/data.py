@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llara.cli.options import Force, Json
+from llara.cli.importing import fetch_data, import_data
+from llara.cli.options import Json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,68 +19,8 @@ data_app = typer.Typer(name="data", help="Make, check and describe dataset folde
 Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]
 
 
-@data_app.command("import")
-def import_data(
-    source: Annotated[Path, typer.Argument(help="Interactions (or rows): CSV, TSV, JSON Lines or Parquet.")],
-    output: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
-    items: Annotated[Path | None, typer.Option(help="Items file; without it, titles come from SOURCE.")] = None,
-    rows: Annotated[bool, typer.Option("--rows", help="SOURCE holds released rows: split, history, target.")] = False,
-    user: Annotated[str, typer.Option(help="Column of the user.")] = "user_id",
-    item: Annotated[str, typer.Option(help="Column of the item.")] = "item_id",
-    time: Annotated[
-        str, typer.Option(help="Column of the time (seconds or ISO dates); `none`: file order.")
-    ] = "timestamp",
-    title: Annotated[str, typer.Option(help="Column of the title.")] = "title",
-    rating: Annotated[str | None, typer.Option(help="Column of the rating.")] = None,
-    min_rating: Annotated[float | None, typer.Option(help="Keep only interactions rated at least this.")] = None,
-    items_item: Annotated[str | None, typer.Option(help="Column of the item in the items file, if named else.")] = None,
-    drop_unknown_items: Annotated[
-        bool, typer.Option("--drop-unknown-items", help="Leave out interactions with items that are not listed.")
-    ] = False,
-    padding: Annotated[str | None, typer.Option(help="--rows: the id that pads histories.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the data set; default: the folder's.")] = None,
-    noun: Annotated[str, typer.Option(help="What an item is: movie, game, artist, book or item.")] = "item",
-    separator: Annotated[str | None, typer.Option(help="Field separator of text files, such as '::' or '|'.")] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="Text files have no header; columns are 1, 2, 3, ...")
-    ] = False,
-    no_quotes: Annotated[
-        bool, typer.Option("--no-quotes", help="Quotes in text files are ordinary characters.")
-    ] = False,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Make a dataset folder from files.
-
-    Example: llara data import ratings.csv data/mine --items items.csv --time date --min-rating 3 --noun movie
-    """
-    from llara.cli import console
-    from llara.data import TextFormat, import_log, import_rows
-    from llara.errors import ConfigError
-
-    text = TextFormat(separator=separator, encoding=encoding, header=not no_header, quotes=not no_quotes)
-    if rows:
-        if items is None:
-            raise ConfigError("--rows needs --items: the file that gives each item's title.")
-        pads = int(padding) if padding is not None and padding.lstrip("-").isdigit() else padding
-        info = import_rows(
-            source, output, items=items, padding=pads, item=item, title=title, name=name, noun=noun, items_text=text,
-            force=force,
-        )  # fmt: skip
-    else:
-        info = import_log(
-            source, output, items=items, user=user, item=item, time=None if time == "none" else time, title=title,
-            rating=rating, items_item=items_item, min_rating=min_rating, drop_unknown_items=drop_unknown_items,
-            name=name, noun=noun, text=text, force=force,
-        )  # fmt: skip
-    if json:
-        console.print_json({"folder": str(output), **asdict(info)})
-        return
-    console.say(
-        f"{output}: {info.num_users:,} users, {info.num_items:,} items, {info.num_interactions:,} interactions.\n"
-        f"Next: llara data check {output}"
-    )
+data_app.command("import")(import_data)
+data_app.command("fetch")(fetch_data)
 
 
 @data_app.command()

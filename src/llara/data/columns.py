@@ -8,13 +8,13 @@ import polars as pl
 from llara.data.tables import Table
 from llara.errors import DataError
 
-TimeUnit = Literal["s", "ms", "us", "ns"]
+TimeUnit = Literal["s", "ms", "us", "ns", "order"]
 
 _CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 _DECIMAL_INTEGER = r"^-?[0-9]+\.0*$"
 _DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f")
 _ZONED_FORMAT = "%Y-%m-%d %H:%M:%S%.f%z"
-_PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_PER_SECOND: dict[TimeUnit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "order": 1}
 _LIKELY_LATEST = 10**11
 """As seconds the year 5138, as milliseconds 1973: most times above it are milliseconds."""
 _WHITE = r"[\s\p{Cc}]+"
@@ -84,7 +84,7 @@ def time_column(table: Table, name: str, option: str, *, unit: TimeUnit | None =
         table: Where the column is.
         name: Its name.
         option: The command line's option that names it, for messages.
-        unit: What numbers count. None: seconds, unless they can hardly be seconds.
+        unit: What numbers count; "order": places in an order. None: seconds, unless they can hardly be seconds.
 
     Raises:
         UnclearTimeUnitError: If `unit` is None and most numbers are more likely milliseconds or less.
@@ -190,7 +190,7 @@ def _to_seconds(numbers: pl.Series, unit: TimeUnit | None, table: Table, name: s
                 unit = finer
         if unit != "s":
             raise UnclearTimeUnitError(table.source, name, int(numbers.drop_nulls()[0]), unit)
-    return numbers if unit == "s" else numbers // _PER_SECOND[unit]
+    return numbers if _PER_SECOND[unit] == 1 else numbers // _PER_SECOND[unit]
 
 
 def _as_int64(table: Table, values: pl.Series, name: str) -> pl.Series:

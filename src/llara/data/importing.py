@@ -1,6 +1,8 @@
 """Importing: a publisher's files become a dataset folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -21,7 +23,9 @@ from llara.data.rows import rebuild_interactions
 from llara.data.shaping import ShapeConfig
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
-from llara.errors import DataError
+from llara.errors import ConfigError, DataError
+
+MissingItems = Literal["refuse", "drop", "cut"]
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -45,6 +49,7 @@ def import_log(
     title: str = "title",
     rating: str | None = None,
     items_item: str | None = None,
+    missing_items: MissingItems = "refuse",
     drop_unknown_items: bool = False,
     shape: ShapeConfig | None = None,
     name: str | None = None,
@@ -63,10 +68,12 @@ def import_log(
         user: Column of the user's identifier.
         item: Column of the item's identifier.
         time: Column of the time: numbers or ISO dates. None: the order of the rows is the order in time.
-        time_unit: What numbers in it count. None: seconds; refused where they can hardly be seconds.
+        time_unit: What numbers in it count; "order": they are places in an order, no times. None: seconds; refused
+            where they can hardly be seconds.
         title: Column of the title, in `items` where given.
         rating: Column of the rating. None: "rating" where there is such a column.
         items_item: Column of the identifier in `items`, if it is not called as in `interactions`.
+        missing_items: Rows without an item: "refuse" or "drop" them, or "cut" their users' histories before the first.
         drop_unknown_items: Leave out interactions with items that `items` does not list, instead of refusing them.
         shape: Which interactions count. None: all.
         name: Name of the data set. None: the name of the output folder.
@@ -88,6 +95,7 @@ def import_log(
         catalog = items_from_file(read_table(items, items_text or text), item=items_item or item, title=title)
     else:
         catalog = _items_from_log(log, item=item, title=title)
+    log, num_missing = _without_missing_items(log, missing_items, user=user, item=item, time=time, time_unit=time_unit)
     raw = RawLog(
         interactions=_typed(log, user=user, item=item, time=time, time_unit=time_unit, rating=rating),
         items=catalog,
@@ -95,7 +103,9 @@ def import_log(
             "interactions": interactions.name,
             "items": None if items is None else items.name,
             "columns": {"user": user, "item": item, "time": time, "title": title, "rating": rating},
-            "timestamps": "file order" if time is None else "seconds",
+            "timestamps": "file order" if time is None else "positions" if time_unit == "order" else "seconds",
+            "missing_items": missing_items,
+            "dropped_rows_at_missing_items": num_missing,
         },
         drop_unknown_items=drop_unknown_items,
     )
@@ -109,6 +119,7 @@ def import_rows(
     *,
     items: Path,
     padding: Id | None = None,
+    split_names: Mapping[str, str] | None = None,
     item: str = "item_id",
     title: str = "title",
     name: str | None = None,
@@ -127,6 +138,7 @@ def import_rows(
         output: The dataset folder to make.
         items: One row per item; further columns become metadata.
         padding: The identifier that fills up short histories. None: they are not filled up, or `len_seq` tells.
+        split_names: What other names of splits stand for: train, validation or test.
         item: Column of the identifier in `items`.
         title: Column of the title in `items`.
         name: Name of the data set. None: the name of the output folder.
@@ -144,11 +156,19 @@ def import_rows(
     """
     refuse_taken(output, force=force, marker=INFO_FILE)
     catalog = items_from_file(read_table(items, items_text), item=item, title=title)
-    raw = raw_rows(read_table(rows), catalog, padding=padding, origin={"rows": rows.name, "items": items.name})
+    origin: dict[str, object] = {"rows": rows.name, "items": items.name, "split_names": dict(split_names or {})}
+    raw = raw_rows(read_table(rows), catalog, padding=padding, split_names=split_names, origin=origin)
     return write_rows(raw, output, name=name, noun=noun, force=force)
 
 
-def raw_rows(table: Table, catalog: pl.DataFrame, *, padding: Id | None, origin: dict[str, object]) -> RawRows:
+def raw_rows(
+    table: Table,
+    catalog: pl.DataFrame,
+    *,
+    padding: Id | None,
+    origin: dict[str, object],
+    split_names: Mapping[str, str] | None = None,
+) -> RawRows:
     """Rows and the log rebuilt from them, from a table as `import_rows` reads it.
 
     Raises:
@@ -156,7 +176,7 @@ def raw_rows(table: Table, catalog: pl.DataFrame, *, padding: Id | None, origin:
     """
     target = id_column(table, _first_present(table, ("target", "next")), "the column name")
     history = _history(table, padding, target.dtype)
-    released = pl.DataFrame([_split_names(table), history, target.alias("target")])
+    released = pl.DataFrame([_split_names(table, split_names or {}), history, target.alias("target")])
     _refuse_unknown_items(table, released, catalog, padding)
     with_users, log = rebuild_interactions(released)
     return RawRows(
@@ -167,6 +187,27 @@ def raw_rows(table: Table, catalog: pl.DataFrame, *, padding: Id | None, origin:
     )
 
 
+def _without_missing_items(
+    log: Table, mode: MissingItems, *, user: str, item: str, time: str | None, time_unit: TimeUnit | None
+) -> tuple[Table, int]:
+    """The rows that stay, and how many do not."""
+    missing = log.column(item, "--item").is_null()
+    if mode == "refuse" or not missing.any():
+        return log, 0
+    if mode == "drop":
+        return log.filter(~missing), int(missing.sum())
+    frame = pl.DataFrame({"user": log.column(user, "--user"), "time": _times(log, time, time_unit), "missing": missing})
+    first_gap = pl.col("time").filter("missing").min().over("user")
+    is_before = frame.select((pl.col("time") < first_gap).fill_null(value=True)).to_series()
+    return log.filter(is_before), int((~is_before).sum())
+
+
+def _times(log: Table, time: str | None, unit: TimeUnit | None) -> pl.Series:
+    if time is None:
+        return pl.int_range(len(log.frame), eager=True).alias("timestamp")
+    return time_column(log, time, "--time (or say that there is none)", unit=unit)
+
+
 def _typed(
     log: Table, *, user: str, item: str, time: str | None, time_unit: TimeUnit | None, rating: str | None
 ) -> Table:
@@ -174,9 +215,7 @@ def _typed(
     columns = [
         id_column(log, user, "--user").alias("user_id"),
         id_column(log, item, "--item").alias("item_id"),
-        pl.int_range(len(log.frame), eager=True).alias("timestamp")
-        if time is None
-        else time_column(log, time, "--time (or say that there is none)", unit=time_unit),
+        _times(log, time, time_unit),
     ]
     if rating is not None:
         columns.append(number_column(log, rating, "--rating").alias("rating"))
@@ -216,13 +255,18 @@ def _first_present(table: Table, names: tuple[str, ...]) -> str:
     )
 
 
-def _split_names(table: Table) -> pl.Series:
+def _split_names(table: Table, more: Mapping[str, str]) -> pl.Series:
+    for name, part in more.items():
+        if part not in _SPLIT_NAMES.values():
+            raise ConfigError(f"--split-as {name}={part}: expected train, validation or test.")
+    known = {**_SPLIT_NAMES, **more}
     split = table.column("split", "the column name").cast(pl.String)
-    names = split.replace_strict(_SPLIT_NAMES, default=None, return_dtype=pl.String)
+    names = split.replace_strict(known, default=None, return_dtype=pl.String)
     wrong = names.is_null().arg_true()
     if len(wrong):
         raise DataError(
-            f"{table.locate(wrong[0])}: split {split[wrong[0]]!r} is none of {', '.join(_SPLIT_NAMES)}. Rename it."
+            f"{table.locate(wrong[0])}: split {split[wrong[0]]!r} is none of {', '.join(known)}. "
+            f"Say what it is with --split-as {split[wrong[0]]}=train, =validation or =test."
         )
     return names.alias("split")
 

@@ -1,0 +1,298 @@
+"""`llara data import` and `llara data fetch`: files of one's own, or known data sets, become dataset folders."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from llara.cli.options import Force, Json
+
+if TYPE_CHECKING:
+    from llara.data import DatasetInfo, ShapeConfig, TimeUnit
+    from llara.data.sources import Source
+
+Name = Annotated[str | None, typer.Option(help="Name of the data set; default: the folder's.")]
+Noun = Annotated[str | None, typer.Option(help="What an item is: movie, game, artist, book or item.")]
+Category = Annotated[str | None, typer.Option(help="Part of a collection, such as Beauty or poetry.")]
+MinRating = Annotated[float | None, typer.Option(help="Keep only interactions rated at least this.")]
+Repeats = Annotated[Literal["keep", "first", "last"], typer.Option(help="The same user and item several times.")]
+Core = Annotated[int, typer.Option(help="Keep users and items with this many interactions, until all have them.")]
+MinLength = Annotated[int, typer.Option(help="Leave out users with fewer interactions.")]
+MaxLength = Annotated[int | None, typer.Option(help="Keep the latest interactions of each user.")]
+Unit = Annotated[
+    Literal["s", "ms", "us", "ns", "order"] | None,
+    typer.Option(help="What numeric times count; order: places in an order, no times. Default: seconds."),
+]
+Ties = Annotated[
+    Literal["file", "shuffle"],
+    typer.Option(help="Order of equal times; shuffle where the file's order gives items away."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of --ties shuffle.")]
+UsedItems = Annotated[
+    bool | None,
+    typer.Option("--used-items-only/--all-items", help="Whether items without interactions are left out."),
+]
+
+
+def import_data(
+    path: Annotated[Path, typer.Argument(help="Interactions or rows (CSV, TSV, JSON Lines, Parquet), or raw files.")],
+    output: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
+    source: Annotated[
+        str | None, typer.Option(help="PATH holds the files of a known data set; `llara data fetch` lists them.")
+    ] = None,
+    category: Category = None,
+    items: Annotated[Path | None, typer.Option(help="Items file; without it, titles come from PATH.")] = None,
+    rows: Annotated[bool, typer.Option("--rows", help="PATH holds released rows: split, history, target.")] = False,
+    user: Annotated[str, typer.Option(help="Column of the user.")] = "user_id",
+    item: Annotated[str, typer.Option(help="Column of the item.")] = "item_id",
+    time: Annotated[
+        str, typer.Option(help="Column of the time (numbers or ISO dates); `none`: file order.")
+    ] = "timestamp",
+    time_unit: Unit = None,
+    title: Annotated[str, typer.Option(help="Column of the title.")] = "title",
+    rating: Annotated[str | None, typer.Option(help="Column of the rating.")] = None,
+    min_rating: MinRating = None,
+    repeats: Repeats = "keep",
+    core: Core = 1,
+    min_length: MinLength = 1,
+    max_length: MaxLength = None,
+    ties: Ties = "file",
+    seed: Seed = 0,
+    used_items_only: UsedItems = None,
+    items_item: Annotated[str | None, typer.Option(help="Column of the item in the items file, if named else.")] = None,
+    missing_items: Annotated[
+        Literal["refuse", "drop", "cut"],
+        typer.Option(help="Rows without an item; cut: end their users' histories before the first of them."),
+    ] = "refuse",
+    drop_unknown_items: Annotated[
+        bool, typer.Option("--drop-unknown-items", help="Leave out interactions with items that are not listed.")
+    ] = False,
+    padding: Annotated[str | None, typer.Option(help="--rows: the id that pads histories.")] = None,
+    split_as: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PART", help="--rows: what another name of a split stands for; repeatable."),
+    ] = None,
+    name: Name = None,
+    noun: Noun = None,
+    separator: Annotated[str | None, typer.Option(help="Field separator of text files, such as '::' or '|'.")] = None,
+    encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="Text files have no header; columns are 1, 2, 3, ...")
+    ] = False,
+    no_quotes: Annotated[
+        bool, typer.Option("--no-quotes", help="Quotes in text files are ordinary characters.")
+    ] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Make a dataset folder from files.
+
+    Examples: llara data import ratings.csv data/mine --items items.csv --time date --min-rating 3 --noun movie
+
+    llara data import ml-1m.zip data/movielens-1m --source movielens-1m --core 5
+    """
+    from llara.data import ShapeConfig, TextFormat, import_log, import_rows
+    from llara.errors import ConfigError
+
+    shape = ShapeConfig(
+        min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
+        seed=seed, used_items_only=used_items_only,
+    )  # fmt: skip
+    text = TextFormat(separator=separator, encoding=encoding, header=not no_header, quotes=not no_quotes)
+    if source is not None:
+        if rows or items is not None:
+            raise ConfigError("--source knows its files; leave out --rows and --items.")
+        info = _import_source(source, path, output, shape, category=category, name=name, noun=noun, force=force)
+    elif rows:
+        if items is None:
+            raise ConfigError("--rows needs --items: the file that gives each item's title.")
+        if shape != ShapeConfig():
+            raise ConfigError(
+                "--rows reads released rows as they are; leave out the options that filter or order a log."
+            )
+        pads = int(padding) if padding is not None and padding.lstrip("-").isdigit() else padding
+        info = import_rows(
+            path, output, items=items, padding=pads, split_names=_pairs(split_as or []), item=item, title=title,
+            name=name, noun=noun or "item", items_text=text, force=force,
+        )  # fmt: skip
+    else:
+
+        def read(unit: "TimeUnit | None") -> "DatasetInfo":
+            return import_log(
+                path, output, items=items, user=user, item=item, time=None if time == "none" else time, time_unit=unit,
+                title=title, rating=rating, items_item=items_item, missing_items=missing_items,
+                drop_unknown_items=drop_unknown_items, shape=shape, name=name, noun=noun or "item", text=text,
+                force=force,
+            )  # fmt: skip
+
+        info = _asking_for_unit(read, time_unit)
+    _show_made(output, info, json=json)
+
+
+def fetch_data(
+    source: Annotated[str | None, typer.Argument(help="Name of the data set; without it, all are listed.")] = None,
+    output: Annotated[Path | None, typer.Argument(help="Dataset folder to make; default data/NAME.")] = None,
+    category: Category = None,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the publisher's terms, which are shown otherwise.")
+    ] = False,
+    mirror: Annotated[str | None, typer.Option(help="Address of a folder with the same files.")] = None,
+    checksum: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE=sha256:...", help="Expect this checksum instead of the known one; repeatable."),
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Folder for downloads.")] = Path("data/downloads"),
+    min_rating: MinRating = None,
+    repeats: Repeats = "keep",
+    core: Core = 1,
+    min_length: MinLength = 1,
+    max_length: MaxLength = None,
+    ties: Ties = "file",
+    seed: Seed = 0,
+    used_items_only: UsedItems = None,
+    name: Name = None,
+    noun: Noun = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Download a known data set and make its dataset folder; without a name, list them.
+
+    Example: llara data fetch movielens-1m data/movielens-1m --core 5
+    """
+    from llara.data import ShapeConfig
+    from llara.data.files import refuse_taken
+    from llara.data.sources import SOURCES, fetch_files, find_source
+
+    if source is None:
+        _show_sources(list(SOURCES.values()), json=json)
+        return
+    known = find_source(source)
+    output = output or Path("data") / (source if category is None else f"{source}-{category}")
+    shape = ShapeConfig(
+        min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
+        seed=seed, used_items_only=used_items_only,
+    )  # fmt: skip
+    refuse_taken(output, force=force, marker="dataset.json")
+    _accept(known, accepted=accept_license, ask=not json)
+    from llara.cli import console
+
+    with console.download_bar() as on_progress:
+        files = fetch_files(
+            known,
+            cache,
+            category=category,
+            mirror=mirror,
+            checksums=_checksums(checksum or []),
+            on_progress=on_progress,
+        )
+    info = _import_source(source, files, output, shape, category=category, name=name, noun=noun, force=force)
+    _show_made(output, info, json=json)
+
+
+def _import_source(
+    source: str, path: Path, output: Path, shape: "ShapeConfig", *, category: str | None, name: str | None,
+    noun: str | None, force: bool,
+) -> "DatasetInfo":  # fmt: skip
+    from llara.data.sources import find_source, import_source
+
+    return import_source(
+        find_source(source), path, output, shape=shape, category=category, name=name, noun=noun, force=force
+    )
+
+
+def _asking_for_unit(read: "Callable[[TimeUnit | None], DatasetInfo]", unit: "TimeUnit | None") -> "DatasetInfo":
+    """Import; where times are hardly seconds, ask the person at the terminal, if there is one."""
+    from llara.data import UnclearTimeUnitError
+
+    try:
+        return read(unit)
+    except UnclearTimeUnitError as unclear:
+        if not sys.stdin.isatty() or not typer.confirm(f"{unclear} Take them as {unclear.unit}?", err=True):
+            raise
+        return read(unclear.unit)
+
+
+def _accept(source: "Source", *, accepted: bool, ask: bool) -> None:
+    from llara.cli import console
+    from llara.errors import ConfigError
+
+    console.say(f"{source.title}\n{source.homepage}\nTerms: {source.license}")
+    if accepted:
+        return
+    if not (ask and sys.stdin.isatty()):
+        raise ConfigError(
+            f"the terms of {source.name!r} must be accepted before anything is downloaded: {source.license} "
+            "Pass --accept-license if you do."
+        )
+    if not typer.confirm("Do you accept them?", err=True):
+        raise typer.Exit(2)
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    from llara.errors import ConfigError
+
+    pairs = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise ConfigError(f"expected NAME=VALUE, found {text!r}.")
+        pairs[name] = value
+    return pairs
+
+
+def _checksums(given: list[str]) -> dict[str, str]:
+    from llara.errors import ConfigError
+
+    checksums = _pairs(given)
+    for name, checksum in checksums.items():
+        if checksum.partition(":")[0] not in ("sha256", "md5"):
+            raise ConfigError(f"--checksum expects FILE=sha256:... or FILE=md5:..., found '{name}={checksum}'.")
+    return checksums
+
+
+def _show_made(output: Path, info: "DatasetInfo", *, json: bool) -> None:
+    from llara.cli import console
+
+    if json:
+        console.print_json({"folder": str(output), **asdict(info)})
+        return
+    left_out = _left_out(info.origin)
+    console.say(
+        f"{output}: {info.num_users:,} users, {info.num_items:,} items, {info.num_interactions:,} interactions.\n"
+        f"{left_out}Next: llara data check {output}"
+    )
+
+
+def _left_out(origin: dict[str, Any]) -> str:
+    """What was dropped on the way, so that nobody has to find out from a count."""
+    dropped = {key: count for key, count in origin.items() if key.startswith("dropped_") and count}
+    facts = ", ".join(f"{count:,} {key.removeprefix('dropped_').replace('_', ' ')}" for key, count in dropped.items())
+    return f"Left out: {facts}.\n" if facts else ""
+
+
+def _show_sources(sources: "list[Source]", *, json: bool) -> None:
+    from rich.table import Table
+
+    from llara.cli import console
+
+    if json:
+        listed = [
+            {"name": entry.name, "title": entry.title, "homepage": entry.homepage, "license": entry.license,
+             "categories": entry.categories, "files": [file.url for file in entry.files]}
+            for entry in sources
+        ]  # fmt: skip
+        console.print_json({"sources": listed})
+        return
+    table = Table(title="known data sets", title_justify="left")
+    for heading in ("name", "what", "parts"):
+        table.add_column(heading, overflow="fold")
+    for entry in sources:
+        table.add_row(entry.name, entry.title, ", ".join(entry.categories))
+    console.out.print(table)
+    console.say(
+        "Fetch one:           llara data fetch NAME [--category PART]\n"
+        "Files already here:  llara data import FOLDER_OR_ZIP data/NAME --source NAME"
+    )
