@@ -23,6 +23,17 @@ def test_selected_rows_are_the_rows(rows: list[list[int]], data: st.DataObject) 
     assert selected.lengths.tolist() == [len(rows[row]) for row in chosen]
 
 
+@given(rows=ROWS, data=st.data())
+def test_rows_between_two_are_the_selected_ones(rows: list[list[int]], data: st.DataObject) -> None:
+    sequences = Sequences.from_lists(rows, [7 + row for row in range(len(rows))])
+    start = data.draw(st.integers(0, len(rows)))
+    end = data.draw(st.integers(start, len(rows)))
+    found, expected = sequences.between(start, end), sequences.select(np.arange(start, end))
+    assert [row.tolist() for row in found] == [row.tolist() for row in expected]
+    assert found.offsets.tolist() == expected.offsets.tolist()
+    assert found.user_index.tolist() == expected.user_index.tolist()
+
+
 @given(rows=ROWS, history_length=st.integers(1, 4), min_history=st.integers(0, 3))
 def test_prefixes_equal_a_plain_loop(rows: list[list[int]], history_length: int, min_history: int) -> None:
     examples = prefix_examples(Sequences.from_lists(rows), history_length=history_length, min_history=min_history)
@@ -45,6 +56,18 @@ def test_the_last_item_of_long_enough_sequences_is_the_target() -> None:
     assert examples.target.tolist() == [3, 6]
     assert examples.history.tolist() == [[1, 2], [5, 0]]
     assert examples_at(sequences, np.array([1]), history_length=1).history.tolist() == [[1]]
+
+
+def test_examples_are_the_same_across_blocks() -> None:
+    rows = np.random.default_rng(0).integers(1, 99, (100, 700))
+    sequences = Sequences.from_lists(rows.tolist())
+    assert len(sequences.items) > 2**16
+    examples = prefix_examples(sequences, history_length=3, min_history=3)
+    windows = np.lib.stride_tricks.sliding_window_view(rows, 4, axis=1).reshape(-1, 4)
+    assert (examples.history == windows[:, :3]).all()
+    assert (examples.target == windows[:, 3]).all()
+    assert (examples.user_index == np.repeat(np.arange(100), 697)).all()
+    assert (examples.history_length == 3).all()
 
 
 def test_everything_public_is_named_and_no_torch_is_needed() -> None:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from llara.data import (
     Dataset,
+    Examples,
     InteractionLog,
     Sequences,
     SplitConfig,
+    SplitMethod,
     import_log,
     load_dataset,
     split_by_time,
@@ -88,15 +90,95 @@ def test_the_users_split_is_disjoint_and_complete(log: InteractionLog) -> None:
     assert len(split.train) == len(split.train_sequences.items)
 
 
+Row = tuple[int, list[int], int]
+"""User index, visible history, target."""
+
+
+def plain_split(
+    log: InteractionLog, config: SplitConfig
+) -> tuple[dict[int, list[int]], list[Row], list[Row], list[Row]]:
+    """Training sequences and the rows of all parts, made as one would by hand."""
+    train: dict[int, list[int]] = {}
+    held_out: dict[str, list[tuple[int, int]]] = {"validation": [], "test": []}
+    count = len(log.timestamps)
+    moments = sorted(log.timestamps.tolist())
+    first, second = moments[count * 8 // 10], moments[count * 9 // 10]
+    for user in range(log.num_users):
+        items = log.sequences[user].tolist()
+        times = log.timestamps[log.sequences.offsets[user] : log.sequences.offsets[user + 1]].tolist()
+        if config.method == "users":
+            part = ("train", "validation", "test")[sum(user >= log.num_users * tenths // 10 for tenths in (8, 9))]
+            kept, places = (len(items), {}) if part == "train" else (0, {part: len(items) - 1})
+        elif config.method == "leave-one-out":
+            long = len(items) >= 3
+            kept, places = len(items) - 2 * long, {"validation": len(items) - 2, "test": len(items) - 1} if long else {}
+        else:
+            kept = sum(moment < first for moment in times)
+            until_second = sum(moment < second for moment in times)
+            places = {"validation": kept} if kept < until_second else {}
+            places |= {"test": until_second} if until_second < len(items) else {}
+        if kept:
+            train[user] = items[:kept]
+        for part, place in places.items():
+            held_out[part].append((user, place))
+
+    def rows(targets: list[tuple[int, int]]) -> list[Row]:
+        whole = [(user, log.sequences[user].tolist(), place) for user, place in targets if place >= config.min_history]
+        return [
+            (user, items[max(0, place - config.history_length) : place], items[place]) for user, items, place in whole
+        ]
+
+    prefixes = [(user, place) for user, items in train.items() for place in range(len(items))]
+    return train, rows(prefixes), rows(held_out["validation"]), rows(held_out["test"])
+
+
+def rows_of(examples: Examples) -> list[Row]:
+    assert (examples.history[np.arange(examples.history.shape[1]) >= examples.history_length[:, None]] == 0).all()
+    users, targets = examples.user_index.tolist(), examples.target.tolist()
+    return list(zip(users, examples.histories(), targets, strict=True))
+
+
+@settings(max_examples=40)
+@given(
+    log=logs(),
+    method=st.sampled_from(["users", "leave-one-out", "time"]),
+    history_length=st.integers(1, 5),
+    min_history=st.integers(0, 2),
+)
+def test_every_split_equals_a_plain_loop(
+    log: InteractionLog, method: SplitMethod, history_length: int, min_history: int
+) -> None:
+    config = SplitConfig(method=method, history_length=history_length, min_history=min(min_history, history_length))
+    split_by = {"users": split_users, "leave-one-out": split_leave_one_out, "time": split_by_time}[method]
+    sequences, train, validation, test = plain_split(log, config)
+    if not (train and validation and test):
+        with pytest.raises(DataError, match=f"'{method}' split has no"):
+            split_by(log, config)
+        return
+    split = split_by(log, config)
+    found = dict(zip(split.train_sequences.user_index.tolist(), split.train_sequences, strict=True))
+    assert {user: items.tolist() for user, items in found.items()} == sequences
+    assert rows_of(split.train) == train
+    assert rows_of(split.validation) == validation
+    assert rows_of(split.test) == test
+    assert split.train.history.shape == (len(train), history_length)
+    assert {array.dtype for array in vars(split.train).values()} == {np.dtype(np.int64)}
+
+
 @settings(max_examples=40)
 @given(log=logs())
-def test_leave_one_out_loses_no_interaction(log: InteractionLog) -> None:
+def test_leave_one_out_loses_nothing_and_keeps_the_order(log: InteractionLog) -> None:
     try:
         split = split_leave_one_out(log, ANY)
     except DataError:
         assert (log.sequences.lengths < 3).all()
         return
-    assert len(split.train_sequences.items) + len(split.validation) + len(split.test) == len(log.sequences.items)
+    sequences = split.train_sequences
+    parts = {user: items.tolist() for user, items in zip(sequences.user_index, sequences, strict=True)}
+    for examples in (split.validation, split.test):
+        for user, target in zip(examples.user_index, examples.target, strict=True):
+            parts[user].append(target)
+    assert [parts[user] for user in range(log.num_users)] == [items.tolist() for items in log.sequences]
 
 
 @settings(max_examples=40)

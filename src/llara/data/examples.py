@@ -9,6 +9,8 @@ from llara.data.sequences import IntArray, Sequences
 
 SplitName = Literal["train", "validation", "test"]
 
+_ROWS_AT_ONCE = 1 << 16
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -49,9 +51,10 @@ def prefix_examples(sequences: Sequences, *, history_length: int, min_history: i
     Source:
         LLaRA (arXiv:2312.02445) trains on every prefix of a training user, histories of 10, 3 items at least.
     """
-    start = np.repeat(sequences.offsets[:-1], sequences.lengths)
-    position = np.arange(len(sequences.items)) - start
-    return examples_at(sequences, np.flatnonzero(position >= min_history), history_length=history_length)
+    wanted = np.ones(len(sequences.items), dtype=bool)
+    for place in range(min_history):
+        wanted[sequences.offsets[:-1][sequences.lengths > place] + place] = False
+    return examples_at(sequences, np.flatnonzero(wanted), history_length=history_length)
 
 
 def last_examples(sequences: Sequences, *, history_length: int, min_history: int) -> Examples:
@@ -68,10 +71,17 @@ def examples_at(sequences: Sequences, target_at: IntArray, *, history_length: in
         target_at: Positions of the targets in `sequences.items`, shape [N].
         history_length: How many of the latest earlier items form the history, >= 1.
     """
-    row = np.searchsorted(sequences.offsets, target_at, side="right") - 1
-    length = np.minimum(target_at - sequences.offsets[row], history_length)
+    count = len(target_at)
+    history = np.zeros((count, history_length), dtype=np.int64)
+    length, user_index = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
     columns = np.arange(history_length)
-    visible = columns < length[:, None]  # [N, L]
-    source = np.where(visible, (target_at - length)[:, None] + columns, 0)
-    history = np.where(visible, sequences.items[source] if len(sequences.items) else 0, 0)
-    return Examples(history, length, sequences.items[target_at], sequences.user_index[row])
+    for start in range(0, count, _ROWS_AT_ONCE):  # at once, the intermediate arrays would outweigh the histories
+        block = slice(start, start + _ROWS_AT_ONCE)
+        at = target_at[block]
+        row = np.searchsorted(sequences.offsets, at, side="right") - 1
+        length[block] = np.minimum(at - sequences.offsets[row], history_length)
+        visible = columns < length[block, None]  # [block, L]
+        source = (at - length[block])[:, None] + columns
+        history[block][visible] = sequences.items[source[visible]]
+        user_index[block] = sequences.user_index[row]
+    return Examples(history, length, sequences.items[target_at], user_index)

@@ -89,8 +89,7 @@ def load_dataset(folder: Path | str, *, seed: int = 0) -> Dataset:
     info = read_info(folder)
     verify_hashes(folder, info)
     items = validated_items(table_of(read_parquet(folder / "items.parquet"), "items.parquet"))
-    table = table_of(read_parquet(folder / "interactions.parquet"), "interactions.parquet")
-    interactions = validated_interactions(table, items)
+    interactions = _read_interactions(folder, items)
     catalog = build_catalog(items, noun=info.noun, seed=seed)
     log = build_log(interactions, catalog)
     rows = None
@@ -204,6 +203,12 @@ def validated_items(table: Table) -> pl.DataFrame:
     if len(ids) == 0:
         raise DataError(f"{table.source} has no rows; a catalog needs items. Is the file complete?")
     return table.frame.select(ids, titles, pl.exclude("item_id", "title"))
+
+
+def _read_interactions(folder: Path, items: pl.DataFrame) -> pl.DataFrame:
+    """The columns that make a log; a rating is checked like them and dropped at once, for the sake of memory."""
+    table = table_of(read_parquet(folder / "interactions.parquet"), "interactions.parquet")
+    return validated_interactions(table, items).select("user_id", "item_id", "timestamp")
 
 
 def validated_interactions(table: Table, items: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,8 @@ from llara.data.catalog import Catalog
 from llara.data.identifiers import Id, find_id
 from llara.data.sequences import IntArray, Sequences
 
+_ROWS_AT_ONCE = 1 << 21
+
 
 @dataclass(frozen=True)
 class InteractionLog:
@@ -50,24 +52,50 @@ def build_log(interactions: pl.DataFrame, catalog: Catalog) -> InteractionLog:
         interactions: Columns `user_id`, `item_id`, `timestamp` (int64); every item is in the catalog.
         catalog: Gives the item indices.
     """
-    by_time = interactions.select("user_id", "item_id", "timestamp").sort("timestamp", maintain_order=True)
-    users = by_time["user_id"].unique(maintain_order=True)
-    user_index = _positions(by_time["user_id"], users)
-    item_ids = pl.Series(catalog.item_ids[1:], dtype=by_time["item_id"].dtype)
-    item_index = _positions(by_time["item_id"], item_ids) + 1
-    by_user = np.argsort(user_index, kind="stable")
-    counts = np.bincount(user_index, minlength=len(users))
+    by_time = np.argsort(interactions["timestamp"].to_numpy(), kind="stable")
+    user_ids, user_index = _users(interactions["user_id"], by_time)
+    rows = by_time[np.argsort(user_index, kind="stable")]
+    counts = np.bincount(user_index, minlength=len(user_ids))
+    del by_time, user_index
+    item_ids = pl.Series(catalog.item_ids[1:], dtype=interactions["item_id"].dtype)
+    items = positions_of(interactions["item_id"], item_ids)[rows]
+    items += 1
     sequences = Sequences(
-        items=item_index[by_user],
+        items=items,
         offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)]),
-        user_index=np.arange(len(users)),
+        user_index=np.arange(len(user_ids)),
     )
-    return InteractionLog(sequences, by_time["timestamp"].to_numpy()[by_user], tuple(users))
+    return InteractionLog(sequences, interactions["timestamp"].to_numpy()[rows], user_ids)
 
 
-def _positions(values: pl.Series, known: pl.Series) -> IntArray:
-    """Where each value stands in `known`, shape [len(values)]."""
+def positions_of(values: pl.Series, known: pl.Series) -> IntArray:
+    """Where each value stands in `known`, shape [len(values)].
+
+    Args:
+        values: Identifiers, each of them known.
+        known: Distinct identifiers of the same type.
+    """
     lookup = pl.DataFrame({"id": known, "position": np.arange(len(known))})
-    found = pl.DataFrame({"id": values}).join(lookup, on="id", how="left", maintain_order="left")["position"]
-    assert found.null_count() == 0, "the identifiers were validated before"
-    return found.to_numpy().astype(np.int64)
+    positions = np.empty(len(values), dtype=np.int64)
+    rows_at_once = max(_ROWS_AT_ONCE, 2 * len(known))  # each block builds the hash table of `known` anew
+    for start in range(0, len(values), rows_at_once):
+        block = values[start : start + rows_at_once]
+        found = pl.DataFrame({"id": block}).join(lookup, on="id", how="left", maintain_order="left")["position"]
+        assert found.null_count() == 0, "the identifiers were validated before"
+        positions[start : start + rows_at_once] = found.to_numpy()
+    return positions
+
+
+def _users(values: pl.Series, by_time: IntArray) -> tuple[tuple[Id, ...], IntArray]:
+    """Users in the order of their first interaction, and the user index of each interaction in time order, shape [N].
+
+    Args:
+        values: The user's identifier of each interaction.
+        by_time: Rows in time order.
+    """
+    known = values.unique()
+    positions = positions_of(values, known)[by_time]
+    by_first = pl.Series(positions).unique(maintain_order=True).to_numpy()
+    index_of = np.empty(len(known), dtype=np.int64)
+    index_of[by_first] = np.arange(len(known))
+    return tuple(known[by_first].to_list()), index_of[positions]

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from llara.data.catalog import Catalog
 from llara.data.columns import id_column, refuse_unknown, same_kind
 from llara.data.examples import Examples, SplitName
-from llara.data.identifiers import Id
-from llara.data.log import InteractionLog
+from llara.data.log import InteractionLog, positions_of
 from llara.data.sequences import IntArray
 from llara.data.tables import Table
 from llara.errors import DataError
@@ -65,15 +64,14 @@ def validated_rows(table: Table, items: pl.DataFrame, interactions: pl.DataFrame
 
 def build_rows(rows: pl.DataFrame, catalog: Catalog, log: InteractionLog) -> ReleasedRows:
     """Examples from validated rows."""
-    item_index: dict[Id, int] = {item_id: index for index, item_id in enumerate(catalog.item_ids) if index > 0}
-    user_index: dict[Id, int] = {user_id: index for index, user_id in enumerate(log.user_ids)}
-    flat = _flat(rows["history"]).replace_strict(item_index, return_dtype=pl.Int64).to_numpy()
+    item_ids = pl.Series(catalog.item_ids[1:], dtype=rows["target"].dtype)
+    user_ids = pl.Series(log.user_ids, dtype=rows["user_id"].dtype)
     length = rows["history"].list.len().cast(pl.Int64).to_numpy()
     examples = Examples(
-        history=pad_right(flat, length),
+        history=pad_right(positions_of(_flat(rows["history"]), item_ids) + 1, length),
         history_length=length,
-        target=rows["target"].replace_strict(item_index, return_dtype=pl.Int64).to_numpy(),
-        user_index=rows["user_id"].replace_strict(user_index, return_dtype=pl.Int64).to_numpy(),
+        target=positions_of(rows["target"], item_ids) + 1,
+        user_index=positions_of(rows["user_id"], user_ids),
     )
     train, validation, test = ((rows["split"] == name).arg_true().to_numpy() for name in get_args(SplitName))
     return ReleasedRows(examples.select(train), examples.select(validation), examples.select(test))
@@ -123,11 +121,10 @@ def rebuild_interactions(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame
 def _continues_previous(rows: pl.DataFrame) -> NDArray[np.bool_]:
     """Whether each row is the training row that follows the one above it in a user's sequence, shape [rows]."""
     lengths = rows["history"].list.len().cast(pl.Int64).to_numpy()
-    known = pl.concat([_flat(rows["history"]), rows["target"]]).unique()
-    codes = {value: code for code, value in enumerate(known)}
-    flat = _flat(rows["history"]).replace_strict(codes, return_dtype=pl.Int64).to_numpy()
-    target = rows["target"].replace_strict(codes, return_dtype=pl.Int64).to_numpy()
-    history = pad_right(flat, lengths, padding=-1)  # [rows, width]
+    seen = _flat(rows["history"])
+    known = pl.concat([seen, rows["target"]]).unique()
+    target = positions_of(rows["target"], known)
+    history = pad_right(positions_of(seen, known), lengths, padding=-1)  # [rows, width]
     width = history.shape[1]
     is_full = lengths == width
     extended = np.concatenate([history, np.full((len(rows), 1), -1)], axis=1)

@@ -41,8 +41,14 @@ class Sequences:
         """The given rows, in the given order; their users keep their indices."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-        shift = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return Sequences(self.items[shift + np.arange(offsets[-1])], offsets, self.user_index[rows])
+        source = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        source += np.arange(offsets[-1])
+        return Sequences(self.items[source], offsets, self.user_index[rows])
+
+    def between(self, start: int, end: int) -> "Sequences":
+        """Rows start, ..., end - 1, without a copy of their items."""
+        offsets = self.offsets[start : end + 1]
+        return Sequences(self.items[offsets[0] : offsets[-1]], offsets - offsets[0], self.user_index[start:end])
 
     @staticmethod
     def from_lists(rows: Sequence[Sequence[int]], user_index: Sequence[int] | None = None) -> "Sequences":

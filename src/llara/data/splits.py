@@ -104,7 +104,7 @@ def split_users(log: InteractionLog, config: SplitConfig) -> Split:
         _floor_share(log.num_users, share) for share in (config.train_until, config.validation_until)
     )
     train, validation, test = (
-        log.sequences.select(np.arange(start, end))
+        log.sequences.between(start, end)
         for start, end in ((0, train_end), (train_end, validation_end), (validation_end, log.num_users))
     )
     return _checked(
@@ -148,8 +148,7 @@ def split_by_time(log: InteractionLog, config: SplitConfig) -> Split:
     A user's validation target is the first interaction between the two moments, the test target the first one after the
     second; the history is everything before it. Interactions at a cutoff itself belong to the later part.
     """
-    times = np.sort(log.timestamps)
-    first, second = (times[_floor_share(len(times), share)] for share in (config.train_until, config.validation_until))
+    first, second = _cutoffs(log, config)
     sequences = log.sequences
     before_first, before_second = (_count_before(log, moment) for moment in (first, second))
     train = _heads(sequences, before_first)
@@ -202,15 +201,24 @@ def _last(sequences: Sequences, config: SplitConfig) -> Examples:
 
 def _heads(sequences: Sequences, kept: IntArray) -> Sequences:
     """The first `kept` items of each sequence; sequences of which nothing is kept are left out."""
-    position = np.arange(len(sequences.items)) - np.repeat(sequences.offsets[:-1], sequences.lengths)
-    keep = position < np.repeat(kept, sequences.lengths)
+    runs = np.stack([kept, sequences.lengths - kept], axis=1).ravel()
+    keep = np.repeat(np.tile([True, False], len(sequences)), runs)
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kept[kept > 0])])
     return Sequences(sequences.items[keep], offsets, sequences.user_index[kept > 0])
 
 
+def _cutoffs(log: InteractionLog, config: SplitConfig) -> tuple[int, int]:
+    """The times of the first interaction after the training part and of the first one after the validation part."""
+    count = len(log.timestamps)
+    places = [_floor_share(count, share) for share in (config.train_until, config.validation_until)]
+    first, second = np.partition(log.timestamps, places)[places]
+    return int(first), int(second)
+
+
 def _count_before(log: InteractionLog, moment: int) -> IntArray:
     """How many interactions each user had before a moment, shape [users]."""
-    earlier: IntArray = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(log.timestamps < moment)])
+    earlier = np.zeros(len(log.timestamps) + 1, dtype=np.int64)
+    np.cumsum(log.timestamps < moment, out=earlier[1:])
     return earlier[log.sequences.offsets[1:]] - earlier[log.sequences.offsets[:-1]]
 
 
