@@ -273,6 +273,14 @@ def _left_out(origin: dict[str, Any]) -> str:
     return f"Left out: {facts}.\n" if facts else ""
 
 
+def _parts(categories: tuple[str, ...], most: int = 8) -> str:
+    """Few parts by name, many by number and two examples."""
+    if len(categories) <= most:
+        return ", ".join(categories)
+    known = [name for name in ("Beauty", "All_Beauty", "Video_Games") if name in categories]
+    return f"{len(categories)}, such as {', '.join(known)}"
+
+
 def _show_sources(sources: "list[Source]", *, json: bool) -> None:
     from rich.table import Table
 
@@ -287,12 +295,13 @@ def _show_sources(sources: "list[Source]", *, json: bool) -> None:
         console.print_json({"sources": listed})
         return
     table = Table(title="known data sets", title_justify="left")
-    for heading in ("name", "what", "parts"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("name", no_wrap=True)
+    table.add_column("what")
+    table.add_column("parts", overflow="fold")
     for entry in sources:
-        table.add_row(entry.name, entry.title, ", ".join(entry.categories))
+        table.add_row(entry.name, entry.title, _parts(entry.categories))
     console.out.print(table)
     console.say(
-        "Fetch one:           llara data fetch NAME [--category PART]\n"
+        "Fetch one:           llara data fetch NAME [--category PART]   (without --category: all its parts)\n"
         "Files already here:  llara data import FOLDER_OR_ZIP data/NAME --source NAME"
     )
