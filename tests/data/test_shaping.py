@@ -21,8 +21,8 @@ LOG = pl.DataFrame(
 )
 
 
-def shaped(log: pl.DataFrame = LOG, **options: object) -> list[tuple[str, int, int]]:
-    frame = shape_interactions(log, ShapeConfig(**options), source="log.csv")  # type: ignore[arg-type]
+def shaped(**options: object) -> list[tuple[str, int, int]]:
+    frame = shape_interactions(LOG, ShapeConfig(**options), source="log.csv")  # type: ignore[arg-type]
     return frame.select("user_id", "item_id", "timestamp").rows()
 
 
@@ -75,7 +75,7 @@ def test_options_that_mean_nothing_are_refused(options: dict[str, object], messa
 
 def test_a_minimum_rating_needs_a_rating() -> None:
     with pytest.raises(ConfigError, match="--min-rating needs a rating column"):
-        shaped(LOG.drop("rating"), min_rating=3)
+        shape_interactions(LOG.drop("rating"), ShapeConfig(min_rating=3), source="log.csv")
 
 
 PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60)
