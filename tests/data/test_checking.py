@@ -24,8 +24,6 @@ def test_a_broken_folder_is_one_error(toy_folder: Path) -> None:
 def test_each_doubt_is_a_warning(tmp_path: Path, toy_interactions: pl.DataFrame, toy_items: pl.DataFrame) -> None:
     clean = messages(tmp_path / "x", toy_interactions, toy_items)
     assert clean == "the catalog has 30 items only; 20 candidates need at least 19 that a user has not seen."
-    twins = toy_items.with_columns(title=pl.lit("same"))
-    assert "29 titles belong to more than one item" in messages(tmp_path / "x", toy_interactions, twins)
     few = toy_interactions.filter(pl.col("item_id") < 20)
     assert "items have no interaction" in messages(tmp_path / "x", few, toy_items)
     assert "at most 3 interactions" in messages(tmp_path / "x", few, toy_items)
@@ -35,15 +33,6 @@ def test_each_doubt_is_a_warning(tmp_path: Path, toy_interactions: pl.DataFrame,
     assert "100% of neighboring interactions of a user have the same time" in found
     positions = messages(tmp_path / "x", milliseconds, toy_items, {"timestamps": "positions"})
     assert "milliseconds" not in positions
-
-
-def test_histories_in_the_order_of_the_catalog_are_found(
-    tmp_path: Path, toy_interactions: pl.DataFrame, toy_items: pl.DataFrame
-) -> None:
-    ordered = toy_interactions.with_columns(timestamp=pl.col("item_id"))
-    assert "follow the order of the items file" in messages(tmp_path / "x", ordered, toy_items)
-    backwards = toy_interactions.with_columns(timestamp=100 - pl.col("item_id"))
-    assert "follow the order of items column 'year'" in messages(tmp_path / "x", backwards, toy_items)
 
 
 def test_users_with_one_interaction_are_no_error(tmp_path: Path, toy_items: pl.DataFrame) -> None:

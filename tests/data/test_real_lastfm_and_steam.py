@@ -54,12 +54,6 @@ def test_lastfm_training_rows_chain_to_the_976_users_they_came_from(real_data: P
     assert lastfm.log.user_ids[0] == "train-0001"
 
 
-def test_released_lastfm_is_reported_as_ordered_by_artist(lastfm: Dataset) -> None:
-    assert lastfm.folder is not None
-    messages = [finding.message for finding in check_dataset(lastfm.folder)]
-    assert any("hetrec_item_id" in message and "ordered by item" in message for message in messages)
-
-
 def test_steam_rows_are_read_as_released(real_data: Path, steam: Dataset) -> None:
     rows = pl.read_parquet(real_data / "steam" / "rows.parquet")
     whole = split_dataset(steam, SplitConfig(method="rows", min_history=0))
@@ -69,11 +63,6 @@ def test_steam_rows_are_read_as_released(real_data: Path, steam: Dataset) -> Non
     usable = split_dataset(steam, SplitConfig(method="rows"))
     assert len(usable.test) == 1_186
     assert len(usable.train_sequences) == 1_000
-
-
-def test_steam_histories_are_not_reported_as_ordered_by_item(steam: Dataset) -> None:
-    assert steam.folder is not None
-    assert not any("ordered by item" in finding.message for finding in check_dataset(steam.folder))
 
 
 def test_lastfm_tag_events_import_with_all_artists(real_data: Path, tmp_path: Path) -> None:

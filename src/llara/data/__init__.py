@@ -10,7 +10,7 @@ from llara.data.candidates import (
     write_candidates,
 )
 from llara.data.catalog import Catalog, item_order
-from llara.data.checking import Finding, check_dataset
+from llara.data.checking import Finding, check_dataset, check_loaded
 from llara.data.columns import TimeUnit, UnclearTimeUnitError
 from llara.data.describing import Description, Distribution, describe_dataset, plot_description
 from llara.data.examples import Examples, SplitName, examples_at, last_examples, prefix_examples
@@ -18,6 +18,7 @@ from llara.data.files import new_folder, sha256_of, write_atomically, write_parq
 from llara.data.folder import Dataset, DatasetInfo, load_dataset, write_dataset
 from llara.data.identifiers import Id
 from llara.data.importing import import_log, import_rows
+from llara.data.leakage import LEAK_NAMES, LeakageFinding, check_leakage, refuse_unknown_leaks
 from llara.data.log import InteractionLog
 from llara.data.nouns import Noun
 from llara.data.rows import ReleasedRows
@@ -38,6 +39,7 @@ from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
 
 __all__ = [
+    "LEAK_NAMES",
     "CandidateConfig",
     "CandidateSet",
     "Catalog",
@@ -50,6 +52,7 @@ __all__ = [
     "Id",
     "IntArray",
     "InteractionLog",
+    "LeakageFinding",
     "Noun",
     "ReleasedRows",
     "Sequences",
@@ -63,6 +66,8 @@ __all__ = [
     "TimeUnit",
     "UnclearTimeUnitError",
     "check_dataset",
+    "check_leakage",
+    "check_loaded",
     "describe_dataset",
     "draw_candidates",
     "examples_at",
@@ -78,6 +83,7 @@ __all__ = [
     "prefix_examples",
     "read_candidates",
     "read_table",
+    "refuse_unknown_leaks",
     "sample_candidates",
     "sha256_of",
     "split_by_time",

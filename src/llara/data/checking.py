@@ -1,4 +1,4 @@
-"""Checking a dataset folder: everything that is wrong with it, and what a reader of its results should know."""
+"""Checking a dataset folder: what is wrong with it, and what in it is unusual. Leaks are looked for in `leakage`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,17 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import polars as pl
-import polars.selectors as cs
 
-from llara.data.catalog import item_order
 from llara.data.folder import Dataset, load_dataset
-from llara.data.negatives import FloatArray
-from llara.data.sequences import IntArray
+from llara.data.leakage.items import neighbors
 from llara.errors import DataError
 
-_ID_ORDER_SHARE = 0.9
-_ID_LIKE_SHARE = 0.9
 _YEAR_2100 = 4_102_444_800
 
 
@@ -43,18 +37,17 @@ def check_dataset(folder: Path | str) -> list[Finding]:
         dataset = load_dataset(folder)
     except DataError as error:
         return [Finding("error", str(error))]
+    return check_loaded(dataset)
+
+
+def check_loaded(dataset: Dataset) -> list[Finding]:
+    """Check a data set that could be read: warnings, or nothing at all."""
     messages = [*_catalog_warnings(dataset), *_time_warnings(dataset), *_history_warnings(dataset)]
     return [Finding("warning", message) for message in messages]
 
 
 def _catalog_warnings(dataset: Dataset) -> Iterator[str]:
     titles = dataset.catalog.titles[1:]
-    repeated = len(titles) - len(set(titles))
-    if repeated:
-        yield (
-            f"{repeated:,} titles belong to more than one item. Answers are compared by item, so nothing breaks, but "
-            "text alone cannot tell these items apart; metadata in the item text can."
-        )
     used = len(np.unique(dataset.log.sequences.items))
     if used < len(titles):
         yield (
@@ -73,7 +66,7 @@ def _time_warnings(dataset: Dataset) -> Iterator[str]:
         yield f"the latest timestamp, {times.max()}, is after the year 2100 in seconds. Are these milliseconds?"
     if times.min() < 0:
         yield f"the earliest timestamp, {times.min()}, is before 1970."
-    within = _neighbors(offsets)
+    within = neighbors(offsets)
     ties = times[within] == times[within + 1]
     if len(within) and ties.mean() > 0.5:
         yield (
@@ -87,28 +80,3 @@ def _history_warnings(dataset: Dataset) -> Iterator[str]:
     short = int((sequences.lengths <= 3).sum())
     if short:
         yield f"{short:,} of {len(sequences):,} users have at most 3 interactions and give no row with 3 earlier items."
-    within = _neighbors(sequences.offsets)
-    for name, place in _item_orders(dataset):
-        rising = place[sequences.items[within]] < place[sequences.items[within + 1]]
-        share = max(rising.mean(), 1 - rising.mean()) if len(within) else 0.0
-        if share > _ID_ORDER_SHARE:
-            yield (
-                f"{share:.1%} of neighboring interactions of a user follow the order of {name}: histories are ordered "
-                "by item, not by time. A model that sees that order can guess targets; import the log with real times."
-            )
-
-
-def _item_orders(dataset: Dataset) -> Iterator[tuple[str, FloatArray]]:
-    """Orders of the items that say nothing about time, each as a place per item index."""
-    file_row = item_order(dataset.catalog.num_items, seed=0).astype(np.float64)
-    yield "the items file", np.concatenate([[-1.0], file_row])
-    for column in dataset.catalog.metadata.select(cs.integer()):
-        if column.n_unique() > _ID_LIKE_SHARE * len(column):
-            yield f"items column {column.name!r}", np.concatenate([[-1.0], column.cast(pl.Float64).to_numpy()])
-
-
-def _neighbors(offsets: IntArray) -> IntArray:
-    """Positions whose next position belongs to the same user."""
-    is_last = np.zeros(offsets[-1], dtype=bool)
-    is_last[offsets[1:] - 1] = True
-    return np.flatnonzero(~is_last)

@@ -1,0 +1,87 @@
+"""Titles that repeat, and histories in the order of items."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+
+from llara.data import Dataset
+
+if TYPE_CHECKING:
+    from tests.data.leakage.conftest import Build, Check
+
+
+def test_repeated_titles_are_counted(check: "Check", build: "Build", items: pl.DataFrame) -> None:
+    found = check("duplicate-titles", build(items=items.with_columns(title=pl.col("title").str.head(8))))
+    assert found.level == "warning"
+    assert found.numbers == {"repeated_titles": 150 - items["title"].str.head(8).n_unique(), "items": 150}
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_histories_sorted_by_item_id_are_a_leak(
+    check: "Check", build: "Build", log: pl.DataFrame, descending: bool
+) -> None:
+    ordered = log.sort("user_id", "item_id", descending=[False, descending]).with_columns(
+        timestamp=pl.int_range(pl.len())
+    )
+    found = check("item-order", build(ordered))
+    assert found.level == "leak"
+    assert (found.numbers["order"], found.numbers["share"]) == ("the item id", 1.0)
+    assert "ordered by item, not by time" in found.message
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_histories_in_the_order_of_the_items_file_are_a_leak(
+    check: "Check", build: "Build", log: pl.DataFrame, items: pl.DataFrame, seed: int
+) -> None:
+    place = {item: row for row, item in enumerate(items["item_id"])}
+    ordered = log.with_columns(timestamp=pl.col("item_id").replace_strict(place))
+    found = check("item-order", build(ordered, seed=seed), candidates=[], seed=seed)
+    assert (found.level, found.numbers["order"]) == ("leak", "the items file")
+
+
+def test_an_order_in_an_id_like_column_is_found_beside_missing_values(
+    check: "Check", build: "Build", log: pl.DataFrame, items: pl.DataFrame
+) -> None:
+    rng = np.random.default_rng(1)
+    numbers = rng.permutation(len(items))
+    place = dict(zip(items["item_id"], numbers, strict=True))
+    ordered = log.with_columns(timestamp=pl.col("item_id").replace_strict(place))
+    column = pl.Series("source_id", numbers).set(pl.Series(numbers < 5), None)
+    found = check("item-order", build(ordered, items.with_columns(column)))
+    assert (found.level, found.numbers["order"]) == ("leak", "items column 'source_id'")
+
+
+def test_an_order_among_equal_times_is_a_leak(check: "Check", build: "Build", log: pl.DataFrame) -> None:
+    """Two moments per user; within each, the file lists items by id, as Last.fm's events do."""
+    place = pl.int_range(pl.len()).over("user_id")
+    monthly = log.with_columns(timestamp=pl.when(place < 6).then(0).otherwise(100)).sort(
+        "user_id", "timestamp", "item_id"
+    )
+    found = check("item-order", build(monthly), candidates=[])
+    assert found.level == "leak"
+    assert "with equal times" in found.message
+    assert "--ties shuffle" in found.message
+    assert (found.numbers["tied_share"], found.numbers["tied_neighbors"]) == (1.0, 200 * 10)
+    shuffled = monthly.sample(fraction=1.0, shuffle=True, seed=2)
+    assert check("item-order", build(shuffled), candidates=[]).level == "ok"
+
+
+def test_text_identifiers_are_ordered_as_texts(
+    check: "Check", build: "Build", log: pl.DataFrame, items: pl.DataFrame
+) -> None:
+    named = [frame.with_columns(item_id=pl.format("i{}", "item_id")) for frame in (log, items)]
+    ordered = named[0].sort("user_id", "item_id").with_columns(timestamp=pl.int_range(pl.len()))
+    assert check("item-order", build(ordered, named[1])).numbers["order"] == "the item id"
+
+
+def test_a_few_neighbors_prove_nothing(check: "Check", build: "Build", log: pl.DataFrame) -> None:
+    few = log.sort("user_id", "item_id").with_columns(timestamp=pl.int_range(pl.len())).head(30)
+    assert check("item-order", build(few), None).level == "ok"
+
+
+def test_real_orders_lean_a_little(check: "Check", clean: Dataset) -> None:
+    found = check("item-order", clean)
+    assert 0.5 <= found.numbers["share"] < 0.6  # type: ignore[operator]
+    assert "tied_share" not in found.numbers
