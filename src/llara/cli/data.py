@@ -24,28 +24,39 @@ data_app.command("fetch")(fetch_data)
 
 
 @data_app.command()
-def check(folder: Folder, json: Json = False) -> None:
-    """Validate a dataset folder; exit code 2 if it cannot be used.
+def check(
+    folder: Folder,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split whose leaks are looked for: users, leave-one-out, time or rows; default: rows if the "
+            "folder has rows, else users."
+        ),
+    ] = None,
+    history_length: Annotated[int, typer.Option(help="Items of the history that are visible.", min=1)] = 10,
+    min_history: Annotated[int, typer.Option(help="Rows with fewer earlier items are dropped.", min=0)] = 3,
+    exclude: Annotated[
+        str, typer.Option(help="What is no negative: visible (the history in the prompt), or touched (by the user).")
+    ] = "visible",
+    candidates: Annotated[int, typer.Option(help="Negatives per row.", min=1)] = 19,
+    json: Json = False,
+) -> None:
+    """Validate a dataset folder and look for leaks in a split of it; exit code 2 if it cannot be used.
 
-    Example: llara data check data/mine
+    Example: llara data check data/mine --split leave-one-out
     """
     from llara.cli import console
-    from llara.data import check_dataset
+    from llara.cli.checking import check_folder, show_checked
 
-    findings = check_dataset(folder)
-    errors = sum(finding.level == "error" for finding in findings)
+    checked = check_folder(
+        folder, split=split, history_length=history_length, min_history=min_history, exclude=exclude,
+        num_negatives=candidates,
+    )  # fmt: skip
     if json:
-        console.print_json(
-            {"folder": str(folder), "ok": errors == 0, "findings": [asdict(entry) for entry in findings]}
-        )
+        console.print_json(checked.as_json())
     else:
-        for finding in findings:
-            color = "red" if finding.level == "error" else "yellow"
-            console.out.print(f"[{color}]{finding.level}[/]  ", end="")
-            console.out.print(finding.message, markup=False, highlight=False, soft_wrap=True)
-        summary = f"{folder}: {errors} errors, {len(findings) - errors} warnings"
-        console.out.print(summary, markup=False, highlight=False, soft_wrap=True)
-    if errors:
+        show_checked(checked)
+    if not checked.usable:
         raise typer.Exit(2)
 
 

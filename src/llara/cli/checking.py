@@ -1,0 +1,175 @@
+"""`llara data check`: whether a dataset folder can be used, and how far its results could be trusted."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from llara.cli import console
+from llara.data import (
+    CandidateConfig,
+    CandidateSet,
+    Dataset,
+    Examples,
+    Finding,
+    LeakageFinding,
+    Split,
+    SplitConfig,
+    SplitMethod,
+    check_leakage,
+    check_loaded,
+    draw_candidates,
+    load_dataset,
+    split_dataset,
+)
+from llara.errors import ConfigError, DataError
+
+_DRAWS = 5
+_MOST_ROWS = 50_000
+_COLORS = {"error": "red", "leak": "red", "warning": "yellow", "ok": "green"}
+
+
+@dataclass(frozen=True)
+class CheckedFolder:
+    """What `llara data check` found.
+
+    Attributes:
+        folder: The dataset folder.
+        findings: Errors and warnings about the folder itself.
+        leakage: One finding per leak check; none where the folder cannot be read.
+        split: The method of the split that was checked; None where there is none.
+    """
+
+    folder: Path
+    findings: list[Finding]
+    leakage: list[LeakageFinding]
+    split: str | None
+
+    def count(self, level: str) -> int:
+        """How many findings have a level."""
+        levels: list[str] = [finding.level for finding in self.findings]
+        levels += [finding.level for finding in self.leakage]
+        return levels.count(level)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the folder can be used at all."""
+        return self.count("error") == 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything that was found, as plain values."""
+        return {
+            "folder": str(self.folder),
+            "ok": self.usable,
+            "findings": [asdict(finding) for finding in self.findings],
+            "split": self.split,
+            "leakage": [asdict(finding) for finding in self.leakage],
+            "leaks": self.count("leak"),
+        }
+
+
+def check_folder(
+    folder: Path,
+    *,
+    split: str | None,
+    history_length: int,
+    min_history: int,
+    exclude: str,
+    num_negatives: int,
+) -> CheckedFolder:
+    """Check a dataset folder and, on a split of it, everything that could make a result look better than it is.
+
+    Args:
+        folder: The dataset folder.
+        split: Method of the split; None: "rows" if the folder has rows, else "users".
+        history_length: Items of the history that are visible.
+        min_history: Rows with fewer earlier items are dropped.
+        exclude: What is no negative: "visible" or "touched".
+        num_negatives: Negatives per row.
+
+    Raises:
+        ConfigError: If an option is not valid, or the data set cannot be split in the way that is asked for.
+    """
+    _refuse_unknown("--split", split, (None, *get_args(SplitMethod)))
+    _refuse_unknown("--exclude", exclude, ("visible", "touched"))
+    if min_history > history_length:
+        raise ConfigError(f"--min-history {min_history} is more than --history-length {history_length}. Lower it.")
+    candidates = CandidateConfig(num_negatives=num_negatives, exclude="touched" if exclude == "touched" else "visible")
+    try:
+        dataset = load_dataset(folder)
+    except DataError as error:
+        return CheckedFolder(folder, [Finding("error", str(error))], [], None)
+    findings = check_loaded(dataset)
+    method: SplitMethod = next(
+        (known for known in get_args(SplitMethod) if known == split), "users" if dataset.rows is None else "rows"
+    )
+    config = SplitConfig(method=method, history_length=history_length, min_history=min_history)
+    try:
+        made = split_dataset(dataset, config)
+    except DataError as error:
+        findings.append(Finding("warning", f"leaks of the {method!r} split are not known: {error}"))
+        return CheckedFolder(folder, findings, check_leakage(dataset, None), None)
+    rows = _thinned(made.test)
+    sets = _draw(dataset, made, rows, candidates, findings)
+    return CheckedFolder(folder, findings, check_leakage(dataset, made, examples=rows, candidates=sets), method)
+
+
+def show_checked(checked: CheckedFolder) -> None:
+    """Findings, the leakage report as a table, and a summary line."""
+    for finding in checked.findings:
+        console.out.print(f"[{_COLORS[finding.level]}]{finding.level}[/]  ", end="")
+        console.out.print(finding.message, markup=False, highlight=False, soft_wrap=True)
+    if checked.leakage:
+        console.out.print(_leakage_table(checked))
+    counts = {level: checked.count(level) for level in ("error", "warning", "leak")}
+    summary = f"{checked.folder}: " + ", ".join(
+        f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()
+    )
+    if counts["leak"]:
+        summary += ": `llara train` and `llara evaluate` will refuse this set unless told otherwise"
+    console.out.print(summary, markup=False, highlight=False, soft_wrap=True)
+
+
+def _refuse_unknown(option: str, value: str | None, known: tuple[str | None, ...]) -> None:
+    if value not in known:
+        names = ", ".join(name for name in known if name is not None)
+        raise ConfigError(f"{option} must be one of {names}, got {value!r}.")
+
+
+def _thinned(rows: Examples) -> Examples:
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    return rows.select(np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64))
+
+
+def _draw(
+    dataset: Dataset, split: Split, rows: Examples, config: CandidateConfig, findings: list[Finding]
+) -> list[CandidateSet]:
+    """A few candidate sets of each row; none, and a warning, where there are too few items."""
+    try:
+        return [
+            draw_candidates(
+                rows,
+                config,
+                num_items=dataset.catalog.num_items,
+                train_sequences=split.train_sequences,
+                all_sequences=dataset.log.sequences,
+                draw=draw,
+            )
+            for draw in range(_DRAWS)
+        ]
+    except DataError as error:
+        findings.append(Finding("warning", f"leaks of candidate sets are not known: {error}"))
+        return []
+
+
+def _leakage_table(checked: CheckedFolder) -> Table:
+    title = "leakage" if checked.split is None else f"leakage, split by {checked.split}"
+    table = Table("check", "found", "what", title=title, title_justify="left", show_lines=False)
+    for finding in checked.leakage:
+        color = _COLORS[finding.level]
+        table.add_row(Text(finding.name), Text(finding.level, style=color), Text(finding.message))
+    return table
