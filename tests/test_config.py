@@ -169,6 +169,17 @@ def test_bad_override_is_refused(tmp_path: Path, override: str, message: str) ->
         override_config(parse_config(SMALLEST), [override])
 
 
+def test_leaks_are_allowed_by_the_names_of_their_checks(tmp_path: Path) -> None:
+    text = yaml.safe_dump(SMALLEST)
+    assert _load(tmp_path, text).data.allow_leaks == ()
+    allowed = _load(tmp_path, text, "data.allow_leaks=[item-order, metadata]")
+    assert allowed.data.allow_leaks == ("item-order", "metadata")
+    with pytest.raises(ConfigError, match=r"run\.yaml: data\.allow_leaks: .*'item-ordr'.* Did you mean 'item-order'\?"):
+        _load(tmp_path, text, "data.allow_leaks=[item-ordr]")
+    with pytest.raises(ConfigError, match=r"data\.allow_leaks: Input should be a valid tuple"):
+        _load(tmp_path, text, "data.allow_leaks=item-order")
+
+
 def test_missing_config_file_points_to_examples(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing\.yaml does not exist\. See configs/"):
         load_config(tmp_path / "nothing.yaml")

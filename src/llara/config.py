@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from llara.data import CandidateConfig, SplitConfig
+from llara.data import CandidateConfig, SplitConfig, refuse_unknown_leaks
 from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig
 from llara.model import BackboneConfig, LlaraConfig
@@ -31,6 +31,11 @@ class DataConfig:
     """Seed of the item permutation."""
     split: SplitConfig = field(default_factory=SplitConfig)
     candidates: CandidateConfig = field(default_factory=CandidateConfig)
+    allow_leaks: tuple[str, ...] = ()
+    """Leak checks, such as item-order, that may fail: training and evaluation go on, and every result says so."""
+
+    def __post_init__(self) -> None:
+        refuse_unknown_leaks(self.allow_leaks, where="data.allow_leaks")
 
 
 @dataclass(frozen=True, kw_only=True)

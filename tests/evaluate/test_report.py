@@ -1,10 +1,12 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from llara.data import LeakageFinding
 from llara.errors import DataError
 from llara.evaluate import (
     Choice,
@@ -21,6 +23,7 @@ from llara.evaluate.figures import figure_svg, moving_average, report_figures, s
 from llara.evaluate.report import setting_groups
 
 ATTACK = "<script>alert(1)</script>"
+LEAK = LeakageFinding("item-order", "leak", f"sorted by {ATTACK}")
 VOID = {"meta", "br", "use", "path", "line", "img", "link", "hr", "input"}
 
 
@@ -85,6 +88,7 @@ def _content(name: str = "LLaRA hybrid", title: str = "Alien (1979)") -> ReportC
         data_facts={"users": 943, "interactions": 82519, "origin": title},
         training_metrics=metrics,
         examples=[example] * 10,
+        leakage=[LEAK, LeakageFinding("metadata", "ok", f"nothing about {title}")],
         notes=[f"Beware of {title}."],
     )
 
@@ -132,6 +136,21 @@ def test_report_shows_all_parts(html: str) -> None:
     assert "@media print" in html
 
 
+def test_known_leaks_stand_above_the_results(html: str) -> None:
+    content = _content()
+    leaking = replace(content, evaluation=replace(content.evaluation, known_leaks=(LEAK,)))
+    page = render_report(leaking)
+    assert _Page(page).open == []
+    assert (
+        page.index("Known leaks in this data set.")
+        < page.index("sorted by &lt;script&gt;")
+        < page.index('id="results"')
+    )
+    assert "Known leaks" not in html
+    assert '<tr class="leak"><th scope="row">item-order</th><td>leak</td>' in html
+    assert '<tr class="ok"><th scope="row">metadata</th><td>ok</td>' in html
+
+
 def test_of_two_equal_titles_only_the_target_is_marked(html: str) -> None:
     assert html.count("← really chosen") == 10
     example = ExamplePrompt(1, "p", "A", ["A", "B"], {})
@@ -162,6 +181,7 @@ def test_missing_parts_leave_no_trace() -> None:
         'id="examples"',
         'id="settings"',
         'id="notes"',
+        'id="leakage"',
         "#training",
         "candidate draws",
         "better, worse, tie",

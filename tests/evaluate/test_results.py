@@ -2,6 +2,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from llara.data import LeakageFinding
 from llara.errors import DataError
 from llara.evaluate import EvaluationReport, ModelResult, compare_results, markdown_table, results_table
 from llara.evaluate import summary_sentence as summarize
@@ -153,6 +155,21 @@ def test_json_is_strict_and_readable_without_us() -> None:
     assert summary["models"][1]["hr@1"] == 1
     assert summary["models"][1]["versus_baseline"]["verdict"] == "better"
     assert summary["models"][0]["versus_baseline"] is None
+
+
+def test_known_leaks_travel_with_the_numbers() -> None:
+    leak = LeakageFinding("item-order", "leak", "sorted by item", {"share": 1.0})
+    report = replace(_report(), known_leaks=(leak,))
+    assert report.summary()["known_leaks"] == [
+        {"name": "item-order", "level": "leak", "message": "sorted by item", "numbers": {"share": 1.0}}
+    ]
+    assert EvaluationReport.from_json(report.to_json()).known_leaks == (leak,)
+
+
+def test_reports_from_before_leaks_were_recorded_can_be_read() -> None:
+    content = json.loads(_report().to_json())
+    del content["known_leaks"]
+    assert EvaluationReport.from_json(json.dumps(content)).known_leaks == ()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format_version": 99}', '{"format_version": 1, "models": 3}'])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-NUM_USERS, NUM_ITEMS, PER_USER = 40, 32, 8
+NUM_USERS, NUM_ITEMS, PER_USER, JUMPS = 40, 32, 8, 0.3
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,21 @@ def llara(*arguments: str | Path) -> Outcome:
 
 
 def write_log(folder: Path) -> tuple[Path, Path]:
-    """A log in which users walk along the catalog, and the items file; popular items come early."""
+    """A log in which users walk along a hidden order of the catalog and jump now and then, and the items file."""
     rng = np.random.default_rng(5)
     folder.mkdir(parents=True, exist_ok=True)
     log, items = folder / "log.csv", folder / "items.csv"
     lines = ["user_id,item_id,timestamp"]
+    hidden_order = rng.permutation(NUM_ITEMS)
     for user in range(NUM_USERS):
-        start = int(rng.integers(NUM_ITEMS))
+        walk = [int(rng.integers(NUM_ITEMS))]
+        while len(walk) < PER_USER:
+            place = int(rng.integers(NUM_ITEMS)) if rng.random() < JUMPS else (walk[-1] + 1) % NUM_ITEMS
+            if place not in walk:
+                walk.append(place)
+        times = (10_000 * user + 10 * step for step in range(PER_USER))
         lines += [
-            f"{user + 1},{101 + (start + step) % NUM_ITEMS},{10_000 * user + 10 * step}" for step in range(PER_USER)
+            f"{user + 1},{101 + hidden_order[place]},{moment}" for place, moment in zip(walk, times, strict=True)
         ]
     log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     titles = [f"Story {number} [bold]" if number % 7 == 0 else f"Story {number}" for number in range(NUM_ITEMS)]

@@ -123,6 +123,10 @@ def evaluate(
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset folder, if it has moved since training.")] = None,
     output: Annotated[Path | None, typer.Option(help="Where results go; default RUN/evaluations/TASK.")] = None,
+    allow_leak: Annotated[
+        list[str] | None,
+        typer.Option(help="Evaluate although this leak check fails, such as item-order; repeatable."),
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -145,6 +149,7 @@ def evaluate(
         data=data,
         output=output,
         force=force,
+        allow_leaks=allow_leak or [],
     )
     if json:
         generation = judged.evaluated.generation

@@ -5,10 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llara.cli.judging import Evaluated, evaluate_run, save_evaluation
+from llara.cli.leaks import accept_data
 from llara.cli.pipeline import trained_scorer
 from llara.cli.runs import fingerprint_data, read_config, read_manifest
 from llara.config import RunConfig
-from llara.data import Dataset, Split, held_out_examples, load_dataset, new_folder, split_dataset
+from llara.data import (
+    Dataset,
+    Split,
+    held_out_examples,
+    load_dataset,
+    new_folder,
+    refuse_unknown_leaks,
+    split_dataset,
+)
 from llara.errors import ConfigError, DataError
 from llara.evaluate import Judged, PairedTest, RankingTask, build_task, judge_llara, model_name, paired_test
 from llara.evaluate.task import Part
@@ -74,12 +83,13 @@ def reevaluate(
     data: Path | None,
     output: Path | None,
     force: bool,
+    allow_leaks: Sequence[str] = (),
 ) -> Reevaluated:
     """Evaluate a run into a folder of its own; the run itself is not changed.
 
     Raises:
         ConfigError: If an option is unknown or the output exists.
-        DataError: If runs were not trained on the same data.
+        DataError: If runs were not trained on the same data, or it leaks in a way that is not allowed.
     """
     chosen = _part(part)
     if rows not in ("last", "dense"):
@@ -88,13 +98,17 @@ def reevaluate(
         raise ConfigError(f"--scorer must be auto, answer, listwise or all, got '{scorer}'.")
     if draws is not None and draws < 1:
         raise ConfigError(f"--draws must be at least 1, got {draws}.")
+    refuse_unknown_leaks(allow_leaks, where="--allow-leak")
     opened = open_finished(run, data)
     task = _task(opened, chosen, draws, dense=rows == "dense")
+    leakage = accept_data(opened.config, opened.dataset, opened.split, task, also_allowed=allow_leaks)
     scorers = _scorers(opened, scorer)
     folder = output or run / "evaluations" / (part if rows == "last" else f"{part}-{rows}")
     with new_folder(folder, force=force, marker="evaluation.json") as partial:
         others = [entry for other in against for entry in _judge_other(other, task, data=data)]
-        evaluated = evaluate_run(opened.llara, opened.split, task, config=opened.config, scorers=scorers, others=others)
+        evaluated = evaluate_run(
+            opened.llara, opened.split, task, config=opened.config, scorers=scorers, others=others, leakage=leakage
+        )
         save_evaluation(
             partial, evaluated, config=opened.config, dataset=opened.dataset, split=opened.split, metrics_folder=run
         )

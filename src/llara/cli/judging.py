@@ -1,14 +1,14 @@
 """Evaluating a run: every model on the same frozen candidates, predictions and report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llara.cli import console
 from llara.cli.runs import EVALUATION_FILE
 from llara.config import RunConfig, config_to_dict
-from llara.data import Dataset, Split, write_candidates
+from llara.data import Dataset, LeakageFinding, Split, write_candidates
 from llara.evaluate import (
     Choice,
     EvaluationReport,
@@ -45,6 +45,7 @@ class Evaluated:
         judged: By model name, in table order.
         examples: Example prompts with each model's choice.
         task: Rows and candidates.
+        leakage: One finding per leak check; those of level "leak" stand in `report` as well.
     """
 
     report: EvaluationReport
@@ -52,6 +53,7 @@ class Evaluated:
     judged: dict[str, Judged]
     examples: tuple[ExamplePrompt, ...]
     task: RankingTask
+    leakage: tuple[LeakageFinding, ...] = ()
 
 
 def evaluate_run(
@@ -62,6 +64,7 @@ def evaluate_run(
     config: RunConfig,
     scorers: Sequence[ScorerName] | None = None,
     others: Sequence[Judged] = (),
+    leakage: tuple[LeakageFinding, ...] = (),
     show: bool = True,
 ) -> Evaluated:
     """Judge popularity, the recommender, LLaRA by each scorer, and free generation.
@@ -73,6 +76,7 @@ def evaluate_run(
         config: Draws of free generation, batch size, examples.
         scorers: How LLaRA scores; None: every way it was trained for, the default first, and free generation.
         others: Results of other runs on the same candidates, shown beside.
+        leakage: What the leak checks found; results carry the leaks.
         show: Show progress on stderr.
     """
     popularity = Popularity.from_sequences(split.train_sequences, num_items=llara.catalog.num_items)
@@ -92,14 +96,17 @@ def evaluate_run(
             )
     written = _judge_generation(llara, task, config=config, show=show) if scorers is None else None
     together = written is not None and written.result.draws == len(task.draws)
-    generation = compare_results([written.result]) if written is not None and not together else None
+    known = tuple(finding for finding in leakage if finding.level == "leak")
+    generation = None
+    if written is not None and not together:
+        generation = replace(compare_results([written.result]), known_leaks=known)
     ranked = [*judged, written] if written is not None and together else judged
-    report = compare_results([entry.result for entry in ranked], baseline=llara.recommender.name)
+    compared = compare_results([entry.result for entry in ranked], baseline=llara.recommender.name)
     if written is not None:
         judged.append(written)
     by_name = {entry.result.name: entry for entry in judged}
     examples = example_prompts(llara, task, by_name, count=config.evaluate.examples)
-    return Evaluated(report, generation, by_name, examples, task)
+    return Evaluated(replace(compared, known_leaks=known), generation, by_name, examples, task, leakage)
 
 
 def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, show: bool) -> Judged | None:
@@ -213,6 +220,7 @@ def report_content(
         data_facts=data_facts(dataset, split),
         training_metrics=read_metrics(folder),
         examples=evaluated.examples,
+        leakage=evaluated.leakage,
         notes=notes,
     )
 

@@ -11,6 +11,7 @@ import torch
 
 from llara.cli import console
 from llara.cli.judging import Evaluated, evaluate_run, save_evaluation
+from llara.cli.leaks import accept_data
 from llara.cli.runs import (
     RunFolder,
     continue_run,
@@ -22,7 +23,7 @@ from llara.cli.runs import (
     write_manifest,
 )
 from llara.config import RunConfig
-from llara.data import Dataset, Split, held_out_examples, item_order, load_dataset, split_dataset
+from llara.data import Dataset, LeakageFinding, Split, held_out_examples, item_order, load_dataset, split_dataset
 from llara.evaluate import RankingTask, build_task, calibrate_prior, judge_llara
 from llara.model import Llara, ScorerName
 from llara.model.backbone import NANO, check_backbone_folder
@@ -99,13 +100,15 @@ def train_run(
     split = split_dataset(dataset, config.data.split)
     validation = _validation_task(config, dataset, split)
     test = test_task(config, dataset, split)
+    leakage = accept_data(config, dataset, split, test, quiet=start is not None)  # `make_start` has warned
     run = open_run(config.output, resume=resume, force=force)
     if resume:
         continue_run(run, config, dataset)
     with explain_refusal(run):
         return _fill_run(
-            config, dataset, split, run, validation=validation, test=test, start=start, resume=resume, show=show
-        )
+            config, dataset, split, run, validation=validation, test=test, leakage=leakage, start=start, resume=resume,
+            show=show,
+        )  # fmt: skip
 
 
 def _fill_run(
@@ -116,6 +119,7 @@ def _fill_run(
     *,
     validation: RankingTask,
     test: RankingTask,
+    leakage: tuple[LeakageFinding, ...],
     start: Path | None,
     resume: bool,
     show: bool,
@@ -123,7 +127,7 @@ def _fill_run(
     """All stages in a claimed folder."""
     watch = Stopwatch()
     write_config(run.partial, config)
-    write_manifest(run.partial, config, dataset, watch.seconds)
+    write_manifest(run.partial, config, dataset, watch.seconds, leakage=leakage)
     llara = _start_model(config, dataset, split, run, start=start, resume=resume, watch=watch, show=show)
     folds = _fold_recommenders(config, llara, dataset, split, run=run, watch=watch)
     with watch.measure("training"):
@@ -136,11 +140,11 @@ def _fill_run(
             weights.head, weights.prior, weights.loss_before, weights.loss_after,
         )  # fmt: skip
     with watch.measure("evaluation"):
-        evaluated = evaluate_run(llara, split, test, config=config, show=show)
+        evaluated = evaluate_run(llara, split, test, config=config, leakage=leakage, show=show)
     llara.save_pretrained(run.partial)
     save_evaluation(run.partial, evaluated, config=config, dataset=dataset, split=split)
     write_histories(run.partial, dataset)
-    write_manifest(run.partial, config, dataset, watch.seconds)
+    write_manifest(run.partial, config, dataset, watch.seconds, leakage=leakage)
     _remove(run.partial / _START_FOLDER)
     _remove(run.partial / _FOLDS_FOLDER)
     run.finish()
@@ -178,9 +182,13 @@ def make_start(config: RunConfig, folder: Path, *, show: bool = True) -> None:
         config: Its curriculum and evaluation do not matter here.
         folder: Where to; replaced if it is there.
         show: Show progress on stderr.
+
+    Raises:
+        DataError: If the data leaks in a way that is not allowed.
     """
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
     split = split_dataset(dataset, config.data.split)
+    accept_data(config, dataset, split, test_task(config, dataset, split))
     _remove(folder)
     _new_model(config, dataset, split, folder, watch=Stopwatch(), show=show).save_pretrained(folder)
 

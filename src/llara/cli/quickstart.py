@@ -131,7 +131,8 @@ def _side_by_side(text_only: FinishedRun, hybrid: FinishedRun) -> EvaluationRepo
     """Popularity, recommender, text-only and hybrid LLaRA in one report; refuses other candidates."""
     first = text_only.evaluated.report.results
     ours = [result for result in hybrid.evaluated.report.results if result.name.startswith("hybrid")]
-    return compare_results([*first, *ours], baseline=hybrid.evaluated.report.baseline)
+    compared = compare_results([*first, *ours], baseline=hybrid.evaluated.report.baseline)
+    return replace(compared, known_leaks=hybrid.evaluated.report.known_leaks)
 
 
 def _save_comparison(hybrid: FinishedRun, report: EvaluationReport, config: RunConfig) -> None:

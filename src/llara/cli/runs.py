@@ -6,7 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -17,7 +17,7 @@ import polars as pl
 from safetensors import SafetensorError
 
 from llara.config import RunConfig, config_to_dict, dump_config, load_config
-from llara.data import Dataset, write_parquet
+from llara.data import Dataset, LeakageFinding, write_parquet
 from llara.data.files import DISK_ERRORS
 from llara.data.tables import read_parquet
 from llara.errors import CheckpointError, ConfigError, DataError
@@ -115,9 +115,10 @@ def explain_refusal(run: RunFolder) -> Iterator[None]:
 
 
 def fingerprint(config: RunConfig, dataset: Dataset) -> str:
-    """Identifies what shapes the training: settings without output and evaluation, and the data's hashes."""
+    """Identifies what shapes the training: its settings and the data's hashes."""
     settings = config_to_dict(replace(config, output=""))
     settings.pop("evaluate")
+    settings["data"].pop("allow_leaks")
     content = [settings, *fingerprint_data(dataset)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -127,8 +128,15 @@ def fingerprint_data(dataset: Dataset) -> list[str | None]:
     return [dataset.info.interactions_sha256, dataset.info.items_sha256, dataset.info.rows_sha256]
 
 
-def write_manifest(folder: Path, config: RunConfig, dataset: Dataset, timings: dict[str, float]) -> None:
-    """What a reader needs to trust or repeat the run."""
+def write_manifest(
+    folder: Path,
+    config: RunConfig,
+    dataset: Dataset,
+    timings: dict[str, float],
+    *,
+    leakage: Sequence[LeakageFinding] = (),
+) -> None:
+    """What a reader needs to trust or repeat the run; leaks among the findings are known ones."""
     content = {
         "versions": {name: version(name) for name in _LIBRARIES},
         "python": sys.version.split()[0],
@@ -139,6 +147,7 @@ def write_manifest(folder: Path, config: RunConfig, dataset: Dataset, timings: d
         "data": asdict(dataset.info),
         "item_permutation_seed": config.data.seed,
         "fingerprint": fingerprint(config, dataset),
+        "known_leaks": [asdict(finding) for finding in leakage if finding.level == "leak"],
         "seconds": timings,
     }
     (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")

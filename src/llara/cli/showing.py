@@ -17,10 +17,18 @@ def show_table(report: EvaluationReport) -> None:
 
 
 def show_evaluation(evaluated: Evaluated) -> None:
-    """The results table, and free generation below it if there was any."""
+    """The results table, free generation below it if there was any, and what the numbers must not be read without."""
     show_table(evaluated.report)
     if evaluated.generation is not None:
         show_table(evaluated.generation)
+    show_known_leaks(evaluated.report)
+
+
+def show_known_leaks(report: EvaluationReport) -> None:
+    """One line for each leak that was allowed."""
+    for leak in report.known_leaks:
+        console.out.print("[bold red]known leak in this data set[/]  ", end="")
+        console.out.print(f"{leak.name}: {leak.message}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_differences(model: str, differences: dict[str, PairedTest]) -> None:

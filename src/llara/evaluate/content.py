@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from llara.data import LeakageFinding
 from llara.errors import DataError
 from llara.evaluate.results import EvaluationReport
 
@@ -70,6 +71,7 @@ class ReportContent:
         data_facts: Name -> value: users, items, interactions, rows, split, origin.
         training_metrics: One mapping per logged step.
         examples: A handful of test rows with each model's choice.
+        leakage: What the leak checks found; known leaks stand in `evaluation`.
         notes: Limits a reader must know, one sentence each.
     """
 
@@ -80,4 +82,5 @@ class ReportContent:
     data_facts: Mapping[str, Setting] = field(default_factory=dict)
     training_metrics: TrainingMetrics = ()
     examples: Sequence[ExamplePrompt] = ()
+    leakage: Sequence[LeakageFinding] = ()
     notes: Sequence[str] = ()

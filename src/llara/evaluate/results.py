@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from llara.data import LeakageFinding
 from llara.data.files import write_atomically
 from llara.errors import DataError
 from llara.evaluate.model_result import ModelResult
@@ -26,12 +27,14 @@ class EvaluationReport:
         baseline: Name of the model that the others are compared with (the recommender), if any.
         comparisons: Paired test of HR@1 against the baseline, by model name, without the baseline itself.
         level: Confidence of all intervals.
+        known_leaks: Leaks of the data that were allowed: what the numbers measure beside what they should.
     """
 
     results: tuple[ModelResult, ...]
     baseline: str | None
     comparisons: Mapping[str, PairedTest]
     level: float = 0.95
+    known_leaks: tuple[LeakageFinding, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -89,6 +92,7 @@ class EvaluationReport:
             "candidate_hashes": list(self.candidate_hashes),
             "baseline": self.baseline,
             "level": self.level,
+            "known_leaks": [asdict(leak) for leak in self.known_leaks],
             "models": [_model_summary(self, result) for result in self.results],
         }
 
@@ -100,6 +104,7 @@ class EvaluationReport:
             "level": self.level,
             "baseline": self.baseline,
             "comparisons": {name: asdict(test) for name, test in self.comparisons.items()},
+            "known_leaks": [asdict(leak) for leak in self.known_leaks],
             "models": [_model_content(result) for result in self.results],
         }
         return json.dumps(content, allow_nan=False, ensure_ascii=False)
@@ -121,7 +126,8 @@ class EvaluationReport:
                 )
             results = tuple(_result_from(model) for model in content["models"])
             comparisons = {name: _test_from(test) for name, test in content["comparisons"].items()}
-            return cls(results, content["baseline"], comparisons, content["level"])
+            leaks = tuple(LeakageFinding(**leak) for leak in content.get("known_leaks", []))
+            return cls(results, content["baseline"], comparisons, content["level"], leaks)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"expected an evaluation report as JSON, found something else ({type(error).__name__}: {error}). "
