@@ -52,20 +52,22 @@ def build_log(interactions: pl.DataFrame, catalog: Catalog) -> InteractionLog:
         interactions: Columns `user_id`, `item_id`, `timestamp` (int64); every item is in the catalog.
         catalog: Gives the item indices.
     """
-    by_time = np.argsort(interactions["timestamp"].to_numpy(), kind="stable")
-    user_ids, user_index = _users(interactions["user_id"], by_time)
-    rows = by_time[np.argsort(user_index, kind="stable")]
-    counts = np.bincount(user_index, minlength=len(user_ids))
-    del by_time, user_index
     item_ids = pl.Series(catalog.item_ids[1:], dtype=interactions["item_id"].dtype)
-    items = positions_of(interactions["item_id"], item_ids)[rows]
-    items += 1
-    sequences = Sequences(
-        items=items,
-        offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)]),
-        user_index=np.arange(len(user_ids)),
+    item_index = pl.Series(positions_of(interactions["item_id"], item_ids) + 1)
+    users = (
+        interactions.select("user_id", "timestamp", item_index=item_index)
+        .sort("timestamp", maintain_order=True)
+        .group_by("user_id", maintain_order=True)  # keeps the order of the rows within each group
+        .agg("item_index", "timestamp")
     )
-    return InteractionLog(sequences, interactions["timestamp"].to_numpy()[rows], user_ids)
+    lengths = users["item_index"].list.len().cast(pl.Int64).to_numpy()
+    sequences = Sequences(
+        items=users.drop_in_place("item_index").explode().to_numpy(writable=True),
+        offsets=np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]),
+        user_index=np.arange(len(users)),
+    )
+    timestamps = users.drop_in_place("timestamp").explode().to_numpy(writable=True)
+    return InteractionLog(sequences, timestamps, tuple(users["user_id"].to_list()))
 
 
 def positions_of(values: pl.Series, known: pl.Series) -> IntArray:
@@ -84,18 +86,3 @@ def positions_of(values: pl.Series, known: pl.Series) -> IntArray:
         assert found.null_count() == 0, "the identifiers were validated before"
         positions[start : start + rows_at_once] = found.to_numpy()
     return positions
-
-
-def _users(values: pl.Series, by_time: IntArray) -> tuple[tuple[Id, ...], IntArray]:
-    """Users in the order of their first interaction, and the user index of each interaction in time order, shape [N].
-
-    Args:
-        values: The user's identifier of each interaction.
-        by_time: Rows in time order.
-    """
-    known = values.unique()
-    positions = positions_of(values, known)[by_time]
-    by_first = pl.Series(positions).unique(maintain_order=True).to_numpy()
-    index_of = np.empty(len(known), dtype=np.int64)
-    index_of[by_first] = np.arange(len(known))
-    return tuple(known[by_first].to_list()), index_of[positions]
