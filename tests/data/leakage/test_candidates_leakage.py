@@ -73,7 +73,7 @@ SIZES = [(95, 20, 20), (122, 20, 20), (1186, 1, 20), (1186, 5, 20), (4, 2, 5), (
 
 @pytest.mark.parametrize(("rows", "draws", "candidates"), SIZES)
 def test_our_own_draws_never_fail(check: "Check", clean: Dataset, rows: int, draws: int, candidates: int) -> None:
-    for seed in range(60):
+    for seed in range(40):
         targets = np.random.default_rng(seed).zipf(1.5, size=rows) % 150 + 1
         sets = [
             sample_candidates(rows_of(targets), num_items=150, num_negatives=candidates - 1, seed=seed, draw=draw)
@@ -104,6 +104,8 @@ def test_a_target_that_always_stands_in_the_same_places_is_a_leak(check: "Check"
     assert position(first, targets, 20, clean, check) == "leak"
     upper_half = rng.integers(10, size=(20, 95))
     assert position(upper_half, targets, 20, clean, check) == "leak"
+    never_last = rng.integers(19, size=(20, 95))
+    assert position(never_last, targets, 20, clean, check) == "leak"
     anywhere = rng.integers(20, size=(20, 95))
     assert position(anywhere, targets, 20, clean, check) == "ok"
 

@@ -48,9 +48,10 @@ def test_an_order_in_an_id_like_column_is_found_beside_missing_values(
     numbers = rng.permutation(len(items))
     place = dict(zip(items["item_id"], numbers, strict=True))
     ordered = log.with_columns(timestamp=pl.col("item_id").replace_strict(place))
-    column = pl.Series("source_id", numbers).set(pl.Series(numbers < 5), None)
+    column = pl.Series("source_id", numbers).set(pl.Series(numbers < 30), None)
     found = check("item-order", build(ordered, items.with_columns(column)))
     assert (found.level, found.numbers["order"]) == ("leak", "items column 'source_id'")
+    assert found.numbers["share"] == 1.0
 
 
 def test_an_order_among_equal_times_is_a_leak(check: "Check", build: "Build", log: pl.DataFrame) -> None:

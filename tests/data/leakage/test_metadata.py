@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import norm
 
 from llara.data import Dataset, SplitConfig, load_dataset, split_dataset
+from llara.data.leakage.metadata import _grouped_rank_correlation
 from llara.errors import DataError
 
 if TYPE_CHECKING:
@@ -150,6 +152,40 @@ def test_popularity_outside_of_the_log_is_no_leak(check: "Check", build: "Build"
     votes = pl.DataFrame({"item_id": range(1000, 1150), "votes": (fame * rng.lognormal(0, 0.5, 150) * 1e6).astype(int)})
     found = check("metadata", build(log, items.join(votes, on="item_id")), candidates=[])
     assert found.level == "ok", found.message
+
+
+def test_a_column_that_knows_as_little_as_fame_does_is_none(check: "Check", build: "Build") -> None:
+    """It rises with the held-out interactions, significantly and a little, as the number of Steam's tags does."""
+    rng = np.random.default_rng(0)
+    chosen = 1000 + np.array([rng.permutation(2000)[:12] for _ in range(400)])
+    users, places = np.indices(chosen.shape).reshape(2, -1)
+    log = pl.DataFrame({"user_id": users, "item_id": chosen.ravel(), "timestamp": 1000 * users + places})
+    held_out = np.bincount(chosen[320:].ravel(), minlength=3000)[1000:]
+    items = pl.DataFrame({"item_id": range(1000, 3000), "title": [f"Title {number}" for number in range(2000)]})
+    for noise, level in ((0.1, "warning"), (2.0, "ok")):
+        column = pl.Series("fame", 10 + held_out + rng.normal(0, noise, 2000))
+        assert check("metadata", build(log, items.with_columns(column))).level == level
+
+
+def test_a_handful_of_items_proves_nothing(check: "Check", build: "Build") -> None:
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(1000, 1008, size=(40, 5))
+    users, places = np.indices(chosen.shape).reshape(2, -1)
+    log = pl.DataFrame({"user_id": users, "item_id": chosen.ravel(), "timestamp": 1000 * users + places})
+    items = pl.DataFrame({"item_id": range(1000, 1008), "title": [f"Title {number}" for number in range(8)]})
+    counts = pl.Series("count", np.bincount(chosen.ravel())[1000:])
+    assert check("metadata", build(log, items.with_columns(counts)), candidates=[]).level == "ok"
+
+
+def test_rank_correlation_within_groups_by_hand() -> None:
+    """Group 0: ranks -1, 0, 1 of both; group 1: -1/2, 1/2 against each other; group 2 has one item and says nothing."""
+    amount = np.array([1.0, 5.0, 9.0, 1.0, 2.0, 7.0, np.nan])
+    held_out = np.array([0, 1, 2, 4, 3, 9, 5])
+    correlation, p_value = _grouped_rank_correlation(amount, held_out, groups=np.array([0, 0, 0, 1, 1, 2, 0]))
+    product, spread = 2 - 0.5, 2 + 0.5
+    variance = 2 * 2 / 2 + 0.5 * 0.5 / 1
+    assert correlation == pytest.approx(product / spread)
+    assert p_value == pytest.approx(norm.sf(product / np.sqrt(variance)))
 
 
 def test_many_telling_columns_are_summed_up(check: "Check", sparse: Sparse) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llara.data import Dataset, Examples, Split
+from llara.data import Dataset, Examples, Split, SplitConfig, split_dataset
 from llara.data.leakage import twins as module
 from llara.data.leakage.twins import twins
 
@@ -83,6 +83,13 @@ def test_copies_of_test_rows_in_training_are_found(
     assert found.numbers["rows"] == 20
     assert found.numbers["exact"] == (count if changed == 0 else 0)
     assert found.numbers["exact_or_near"] == (count if changed <= 1 else 0)
+
+
+@pytest.mark.parametrize(("changed", "level"), [(0, "leak"), (1, "warning")])
+def test_exact_copies_weigh_more_than_near_ones(check: "Check", clean: Dataset, changed: int, level: str) -> None:
+    split = split_dataset(clean, SplitConfig(method="leave-one-out"))
+    found = check("near-duplicate-rows", clean, with_copies(split, 4, changed=changed))
+    assert (found.level, found.numbers["rows"], found.numbers["exact_or_near"]) == (level, 200, 4)
 
 
 def test_the_order_of_the_history_does_not_matter(check: "Check", clean: Dataset, split: Split) -> None:

@@ -155,9 +155,10 @@ def test_long_logs_are_searched_in_pieces(clean: Dataset, monkeypatch: pytest.Mo
     split = split_dataset(clean, SplitConfig(method="leave-one-out"))
     whole = target_positions(clean.log, split.test)
     assert whole.tolist() == (clean.log.sequences.offsets[1:] - 1).tolist()
-    monkeypatch.setattr(places, "_CELLS_AT_ONCE", 30)
-    assert len(places.blocks_of(clean.log.sequences.lengths)) == 100
-    assert target_positions(clean.log, split.test).tolist() == whole.tolist()
+    for cells, blocks in ((24, 100), (35, 100), (36, 67), (5, 200)):
+        monkeypatch.setattr(places, "_CELLS_AT_ONCE", cells)
+        assert len(places.blocks_of(clean.log.sequences.lengths)) == blocks
+        assert target_positions(clean.log, split.test).tolist() == whole.tolist()
 
 
 def test_a_target_that_its_user_never_had_is_not_found() -> None:
@@ -196,16 +197,19 @@ def test_learning_from_after_the_cutoff_is_a_leak(check: "Check", clean: Dataset
 
 
 def test_the_share_of_later_training_is_counted_by_hand(check: "Check", build: "Build") -> None:
-    """Eight users with an interaction every 10 s from second 0..7 on; the last two are judged at 46 and at 47."""
-    rows = [(user, 1000 + (user * 5 + place) % 150, user + 10 * place) for user in range(10) for place in range(5)]
-    rows[24] = (4, 1024, 900)
+    """User u has an interaction every 10 s from second u on; users 7, 8 and 9 are judged at 47, 48 and 49.
+
+    Of the 30 training interactions, the last ones of users 2, 3 and 4 happen at 48, 49 and 900.
+    """
+    rows = [(user, 1000 + user * 5 + place, user + 10 * place) for user in range(10) for place in range(5)]
+    rows[14], rows[19], rows[24] = (2, 1014, 48), (3, 1019, 49), (4, 1024, 900)
     log = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
     dataset = build(log)
-    split = split_dataset(dataset, SplitConfig(method="users", train_until=0.8, validation_until=0.9))
+    split = split_dataset(dataset, SplitConfig(method="users", train_until=0.6, validation_until=0.7))
     found = check("future-training", dataset, split)
     assert found.level == "warning"
-    assert found.numbers == {"later_than_earliest_target": 1 / 40, "later_than_median_target": 1 / 40}
-    assert "2.5 % of the training interactions are later than the median target" in found.message
+    assert found.numbers == {"later_than_earliest_target": 3 / 30, "later_than_median_target": 2 / 30}
+    assert "6.67 % of the training interactions are later than the median target" in found.message
 
 
 @pytest.mark.parametrize("origin", ["positions", "file order"])

@@ -94,7 +94,8 @@ def item_orders(catalog: Catalog, *, seed: int) -> Iterator[tuple[str, PlaceArra
     yield "the items file", np.concatenate([padding, item_order(catalog.num_items, seed=seed).astype(np.float64)])
     yield "the item id", np.concatenate([padding, pl.Series(catalog.item_ids[1:]).rank("dense").to_numpy()])
     for column in catalog.metadata.select(cs.integer()):
-        if column.n_unique() > _ID_LIKE_SHARE * len(column):
+        known = column.drop_nulls()
+        if known.n_unique() > _ID_LIKE_SHARE * len(known):
             yield f"items column {column.name!r}", np.concatenate([padding, column.cast(pl.Float64).to_numpy()])
 
 

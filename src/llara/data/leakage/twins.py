@@ -108,7 +108,7 @@ def twins(rows: Examples, training: Examples, *, num_items: int) -> tuple[NDArra
     signatures = _Signatures(num_items)
     whole, reduced = signatures.of(rows)
     wanted = _Wanted(np.concatenate([whole, reduced.ravel()]))
-    seen_whole, seen_any = whole[:0], whole[:0]
+    seen_whole, seen_reduced = whole[:0], whole[:0]
     for start in range(0, len(training), _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)
         theirs = Examples(
@@ -118,11 +118,10 @@ def twins(rows: Examples, training: Examples, *, num_items: int) -> tuple[NDArra
             training.user_index[block],
         )
         their_whole, their_reduced = signatures.of(theirs)
-        hits = wanted.among(their_whole)
-        seen_whole = np.union1d(seen_whole, hits)
-        seen_any = np.union1d(seen_any, np.concatenate([hits, wanted.among(their_reduced.ravel())]))
-    exact = np.isin(whole, seen_whole)
-    return exact, exact | np.isin(whole, seen_any) | np.isin(reduced, seen_any).any(axis=1)
+        seen_whole = np.union1d(seen_whole, wanted.among(their_whole))
+        seen_reduced = np.union1d(seen_reduced, wanted.among(their_reduced.ravel()))
+    # Leaving padding out changes nothing, so a shorter history is among its own reduced ones
+    return np.isin(whole, seen_whole), np.asarray(np.isin(reduced, seen_reduced).any(axis=1))
 
 
 class _Signatures:
