@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test check format clean
+.PHONY: quickstart test check format benchmark clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/llara quickstart
@@ -20,6 +20,13 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Ten minutes, 8 GB of memory and 5 GB of disk in /tmp; docs/benchmarks.md says more.
+BENCHMARK := $(BIN)/python -m benchmarks.data_scale --document docs/benchmarks.md
+benchmark: $(VENV)/.installed
+	$(BENCHMARK) --output benchmarks/data_scale.json --picture docs/data-scale.png
+	$(BENCHMARK) --output benchmarks/data_scale_text.json --mark data-scale-text --ids text --sizes 10000000
+	$(BENCHMARK) --output benchmarks/data_scale_50m.json --mark data-scale-50m --repeats 1 --sizes 50000000
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.*
