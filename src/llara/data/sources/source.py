@@ -59,6 +59,13 @@ class RawFiles:
                     return extract(self.path, name, self._scratch) if self._in_archive else self._folder / name
         return None
 
+    def variants(self, pattern: str) -> list[str]:
+        """What the "*" of a pattern stands for in the names of the files that match it, packed as .gz or not."""
+        before, after = pattern.split("*")
+        bases = {Path(name).name.removesuffix(".gz") for name in self._names}
+        matches = (base for base in bases if len(base) >= len(pattern) and fnmatch.fnmatchcase(base, pattern))
+        return sorted(base[len(before) : len(base) - len(after)] for base in matches)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:

@@ -1,0 +1,226 @@
+"""Amazon reviews of 2014, 2018 and 2023, any category, from the files of J. McAuley's group."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from llara.data.columns import TimeUnit, id_column, number_column, time_column
+from llara.data.raw import RawLog
+from llara.data.sources.categories import chosen_category
+from llara.data.sources.decoding import without_entities
+from llara.data.sources.python_literals import is_json_lines, read_python_literals
+from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
+from llara.data.tables import Table, read_table
+from llara.data.text_files import TextFormat
+
+_META = "meta_*.json"
+_REVIEW = ("reviewerID", "asin", "overall", "unixReviewTime")
+_REVIEW_2023 = ("user_id", "parent_asin", "rating", "timestamp")
+_NO_HEADER = TextFormat(header=False)
+_MARKUP = r"getTime|<script|</"
+"""In a title or category: the 2018 crawl took pieces of the page itself for some."""
+
+
+def read_amazon_2014(files: RawFiles, options: ReadOptions) -> RawLog:
+    """`reviews_*_5.json.gz`, `reviews_*.json.gz` or `ratings_*.csv`, the first that there is, and `meta_*.json.gz`.
+
+    `price`, `salesRank` and `related` are not taken: the latter two sum up what all users did.
+
+    Raises:
+        DataError: If a file is missing or a line is malformed; the message names the line.
+    """
+    log_path, meta_path = _find(
+        files, options, logs=("reviews_*_5.json", "reviews_*.json", "ratings_*.csv"), items=_META
+    )
+    if log_path.name.startswith("ratings_"):
+        log = _typed(read_table(log_path, _NO_HEADER), ("1", "2", "3", "4"))
+    else:
+        log = _typed(_read_records(log_path, texts=_REVIEW), _REVIEW)
+    meta = _read_records(meta_path, texts=("asin", "title", "brand"), lists=("categories",))
+    return _raw(log, meta, item="asin", texts=("brand",))
+
+
+def read_amazon_2018(files: RawFiles, options: ReadOptions) -> RawLog:
+    """`*_5.json.gz`, `*.json.gz` or `*.csv`, the first that there is, and `meta_*.json.gz`.
+
+    Rows whose title is a piece of the page's program are untitled. `price`, `rank`, `also_buy` and `also_view` are not
+    taken: the latter three sum up what all users did.
+
+    Raises:
+        DataError: If a file is missing or a line is malformed; the message names the line.
+    """
+    log_path, meta_path = _find(files, options, logs=("*_5.json", "*.json", "*.csv"), items=_META)
+    if ".csv" in log_path.suffixes:
+        log = _typed(read_table(log_path, _NO_HEADER), ("2", "1", "3", "4"))
+    else:
+        log = _typed(_read_json(log_path, texts=_REVIEW), _REVIEW)
+    meta = _read_json(meta_path, texts=("asin", "title", "brand"), lists=("category",))
+    meta = meta.with_frame(meta.frame.rename({"category": "categories"}))
+    return _raw(log, meta, item="asin", texts=("brand",))
+
+
+def read_amazon_2023(files: RawFiles, options: ReadOptions) -> RawLog:
+    """`*.csv.gz`, ratings alone, or `*.jsonl.gz`, the reviews, and `meta_*.jsonl.gz`.
+
+    Items are the parents of their variants. `price`, `average_rating`, `rating_number` and `bought_together` are not
+    taken: the latter three sum up what all users did.
+
+    Raises:
+        DataError: If a file is missing or a line is malformed; the message names the line.
+    """
+    log_path, meta_path = _find(files, options, logs=("*.csv", "*.jsonl"), items="meta_*.jsonl")
+    if ".csv" in log_path.suffixes:
+        table = read_table(log_path, columns=_REVIEW_2023)
+    else:
+        table = _read_json(log_path, texts=_REVIEW_2023)
+    log = _typed(table, _REVIEW_2023, unit="ms")
+    texts = ("main_category", "store")
+    meta = _read_json(meta_path, texts=("parent_asin", "title", *texts), lists=("categories",))
+    return _raw(log, meta, item="parent_asin", texts=texts)
+
+
+def _find(files: RawFiles, options: ReadOptions, *, logs: Sequence[str], items: str) -> tuple[Path, Path]:
+    """The file of interactions and the file of items of one category."""
+    category = glob.escape(chosen_category(files, options.name, logs=logs, items=items))
+    return files.find(*(log.replace("*", category) for log in logs)), files.find(items.replace("*", category))
+
+
+def _read_records(path: Path, *, texts: Sequence[str], lists: Sequence[str] = ()) -> Table:
+    """Files of 2014: most are Python literals, some strict JSON."""
+    if is_json_lines(path):
+        table = _read_json(path, texts=texts, lists=lists, depth=2)
+        flat = (pl.col(name).list.eval(pl.element().explode()) for name in lists)
+        return table.with_frame(table.frame.with_columns(flat))
+    return read_python_literals(path, texts=texts, lists=lists)
+
+
+def _read_json(path: Path, *, texts: Sequence[str], lists: Sequence[str] = (), depth: int = 1) -> Table:
+    """Numbers are read as texts: one that is none is then found together with its line."""
+    kind: pl.DataType = pl.String()
+    for _ in range(depth):
+        kind = pl.List(kind)
+    types: dict[str, pl.DataType] = {**dict.fromkeys(texts, pl.String()), **dict.fromkeys(lists, kind)}
+    return read_table(path, json_types=types)
+
+
+def _typed(table: Table, names: tuple[str, str, str, str], *, unit: TimeUnit = "s") -> Table:
+    """The log's columns by the names and types of a dataset folder, from those of user, item, rating and time."""
+    user, item, rating, time = names
+    columns = [
+        id_column(table, user, "--user").alias("user_id"),
+        id_column(table, item, "--item").alias("item_id"),
+        time_column(table, time, "--time", unit=unit),
+        number_column(table, rating, "--rating").alias("rating"),
+    ]
+    return table.with_frame(pl.DataFrame(columns))
+
+
+def _raw(log: Table, meta: Table, *, item: str, texts: Sequence[str]) -> RawLog:
+    """Products with their title, the named texts and their categories, each once."""
+    title = without_entities(meta.frame["title"])
+    categories = meta.frame["categories"].list.eval(pl.element().filter(~pl.element().str.contains(_MARKUP)))
+    frame = pl.DataFrame(
+        [
+            id_column(meta, item, "--items-item").alias("item_id"),
+            title.set(title.str.contains(_MARKUP), None),
+            *(without_entities(meta.frame[name]) for name in texts),
+            without_entities(categories).list.unique(maintain_order=True),
+        ]
+    )
+    items, dropped = titled_items(frame)
+    return RawLog(
+        interactions=log,
+        items=items,
+        origin={
+            "interactions": log.source,
+            "items": meta.source,
+            "timestamps": "seconds",
+            "dropped_items": dropped,
+        },
+        drop_unknown_items=True,
+        used_items_only=True,
+    )
+
+
+_CATEGORIES_2014 = (
+    "Amazon_Instant_Video", "Apps_for_Android", "Automotive", "Baby", "Beauty", "Books", "CDs_and_Vinyl",
+    "Cell_Phones_and_Accessories", "Clothing_Shoes_and_Jewelry", "Digital_Music", "Electronics",
+    "Grocery_and_Gourmet_Food", "Health_and_Personal_Care", "Home_and_Kitchen", "Kindle_Store", "Movies_and_TV",
+    "Musical_Instruments", "Office_Products", "Patio_Lawn_and_Garden", "Pet_Supplies", "Sports_and_Outdoors",
+    "Tools_and_Home_Improvement", "Toys_and_Games", "Video_Games",
+)  # fmt: skip
+_CATEGORIES_2018 = (
+    "AMAZON_FASHION", "All_Beauty", "Appliances", "Arts_Crafts_and_Sewing", "Automotive", "Books", "CDs_and_Vinyl",
+    "Cell_Phones_and_Accessories", "Clothing_Shoes_and_Jewelry", "Digital_Music", "Electronics", "Gift_Cards",
+    "Grocery_and_Gourmet_Food", "Home_and_Kitchen", "Industrial_and_Scientific", "Kindle_Store", "Luxury_Beauty",
+    "Magazine_Subscriptions", "Movies_and_TV", "Musical_Instruments", "Office_Products", "Patio_Lawn_and_Garden",
+    "Pet_Supplies", "Prime_Pantry", "Software", "Sports_and_Outdoors", "Tools_and_Home_Improvement",
+    "Toys_and_Games", "Video_Games",
+)  # fmt: skip
+_CATEGORIES_2023 = (
+    "All_Beauty", "Amazon_Fashion", "Appliances", "Arts_Crafts_and_Sewing", "Automotive", "Baby_Products",
+    "Beauty_and_Personal_Care", "Books", "CDs_and_Vinyl", "Cell_Phones_and_Accessories",
+    "Clothing_Shoes_and_Jewelry", "Digital_Music", "Electronics", "Gift_Cards", "Grocery_and_Gourmet_Food",
+    "Handmade_Products", "Health_and_Household", "Health_and_Personal_Care", "Home_and_Kitchen",
+    "Industrial_and_Scientific", "Kindle_Store", "Magazine_Subscriptions", "Movies_and_TV", "Musical_Instruments",
+    "Office_Products", "Patio_Lawn_and_Garden", "Pet_Supplies", "Software", "Sports_and_Outdoors",
+    "Subscription_Boxes", "Tools_and_Home_Improvement", "Toys_and_Games", "Unknown", "Video_Games",
+)  # fmt: skip
+_TERMS = "No explicit license; crawled from Amazon's pages and published for research. Cite "
+_SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
+_UCSD = "https://mcauleylab.ucsd.edu/public_datasets/data"
+_CHECKSUMS_2023 = (("Video_Games", "sha256:a2bde5f3b945960d161538c200dd87845e6ee471b46da96410dde61613c6901c"),)
+
+SOURCES = (
+    Source(
+        name="amazon-2014",
+        title="Amazon reviews to 2014, 5-core: ratings of products with days; title, brand, categories",
+        noun="item",
+        homepage="https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",
+        license=(
+            f"{_TERMS}R. He and J. McAuley, Ups and Downs (WWW 2016), and J. McAuley et al., Image-Based "
+            "Recommendations on Styles and Substitutes (SIGIR 2015)."
+        ),
+        files=(
+            RemoteFile(url=f"{_SNAP}/reviews_{{category}}_5.json.gz"),
+            RemoteFile(url=f"{_SNAP}/meta_{{category}}.json.gz"),
+        ),
+        read=read_amazon_2014,
+        categories=_CATEGORIES_2014,
+    ),
+    Source(
+        name="amazon-2018",
+        title="Amazon reviews to 2018, 5-core: ratings of products with days; title, brand, categories",
+        noun="item",
+        homepage="https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/",
+        license=(
+            f"{_TERMS}J. Ni, J. Li and J. McAuley, Justifying Recommendations Using Distantly-Labeled Reviews and "
+            "Fine-Grained Aspects (EMNLP 2019)."
+        ),
+        files=(
+            RemoteFile(url=f"{_UCSD}/amazon_v2/categoryFilesSmall/{{category}}_5.json.gz"),
+            RemoteFile(url=f"{_UCSD}/amazon_v2/metaFiles2/meta_{{category}}.json.gz"),
+        ),
+        read=read_amazon_2018,
+        categories=_CATEGORIES_2018,
+    ),
+    Source(
+        name="amazon-2023",
+        title="Amazon reviews to 2023, 5-core: ratings of products with times; title, main category, categories, store",
+        noun="item",
+        homepage="https://amazon-reviews-2023.github.io/",
+        license=(
+            f"{_TERMS}Y. Hou et al., Bridging Language and Items for Retrieval and Recommendation (arXiv:2403.03952)."
+        ),
+        files=(
+            RemoteFile(
+                url=f"{_UCSD}/amazon_2023/benchmark/5core/rating_only/{{category}}.csv.gz", checksums=_CHECKSUMS_2023
+            ),
+            RemoteFile(url=f"{_UCSD}/amazon_2023/raw/meta_categories/meta_{{category}}.jsonl.gz"),
+        ),
+        read=read_amazon_2023,
+        categories=_CATEGORIES_2023,
+    ),
+)

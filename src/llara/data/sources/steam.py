@@ -1,0 +1,94 @@
+"""Steam: reviews of games by name, as crawled for SASRec; title, genres, tags, publisher, developer, year of games."""
+
+from pathlib import Path
+
+import polars as pl
+
+from llara.data.columns import id_column, time_column
+from llara.data.raw import RawLog
+from llara.data.sources.decoding import without_entities
+from llara.data.sources.python_literals import read_python_literals
+from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
+
+_NO_IDENTIFIER = r"^\s*(?:-?[0-9]+\.0*\s*)?$"
+"""Names that are blank, or that would fall together with another as a number: "12.0" with "12"."""
+_YEAR = r"\b((?:19|20)[0-9]{2})\b"
+
+
+def read_steam(files: RawFiles, options: ReadOptions) -> RawLog:
+    """`steam_reviews.json.gz` and `steam_games.json.gz`, one Python dict literal per line.
+
+    Users are their display names, as the publisher counts them: two people of one name are one user. Times are days, so
+    that many are equal. There are no ratings. Neither `sentiment` nor `metascore` is taken: they sum up opinions.
+
+    Raises:
+        DataError: If a file is missing or a line is malformed; the message names the line.
+    """
+    games_path = files.find("steam_games.json")
+    reviews_path = files.find("steam_reviews.json", "steam_new.json")
+    items, dropped_items = _read_games(games_path)
+    reviews = read_python_literals(reviews_path, texts=("username", "product_id", "date"))
+    named = ~reviews.frame["username"].str.contains(_NO_IDENTIFIER).fill_null(True)
+    log = reviews.filter(named)
+    columns = [
+        id_column(log, "username", "--user").alias("user_id"),
+        id_column(log, "product_id", "--item").alias("item_id"),
+        time_column(log, "date", "--time"),
+    ]
+    return RawLog(
+        interactions=log.with_frame(pl.DataFrame(columns)),
+        items=items,
+        origin={
+            "interactions": reviews_path.name,
+            "items": games_path.name,
+            "timestamps": "seconds, of whole days",
+            "dropped_items": dropped_items,
+            "dropped_interactions_of_unusable_names": int((~named).sum()),
+        },
+        drop_unknown_items=True,
+        used_items_only=True,
+    )
+
+
+def _read_games(path: Path) -> tuple[pl.DataFrame, int]:
+    """Games with an identifier and a title, and how many rows were left out."""
+    texts_read = ("id", "title", "app_name", "release_date", "publisher", "developer")
+    games = read_python_literals(path, texts=texts_read, lists=("genres", "tags"))
+    identified = games.filter(games.frame["id"].is_not_null())
+    texts = {name: without_entities(identified.frame[name]) for name in ("title", "app_name", "publisher", "developer")}
+    items = identified.frame.select(
+        id_column(identified, "id", "--items-item").alias("item_id"),
+        pl.coalesce(texts["title"], texts["app_name"]),
+        pl.col("release_date").str.extract(_YEAR).cast(pl.Int64).alias("year"),
+        without_entities(identified.frame["genres"]),
+        without_entities(identified.frame["tags"]),
+        texts["publisher"],
+        texts["developer"],
+    )
+    titled, dropped = titled_items(items)
+    return titled, dropped + len(games.frame) - len(items)
+
+
+SOURCES = (
+    Source(
+        name="steam",
+        title="Steam: reviews of games with days; title, year, genres, tags, publisher, developer",
+        noun="game",
+        homepage="https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data",
+        license=(
+            "No explicit license; crawled from the Steam store and published for research. Cite W.-C. Kang and "
+            "J. McAuley, Self-Attentive Sequential Recommendation (ICDM 2018)."
+        ),
+        files=(
+            RemoteFile(
+                url="https://cseweb.ucsd.edu/~wckang/steam_reviews.json.gz",
+                checksum="sha256:40c6343deedf488689987749c5f8435233da48c163fbaa2a7766c215d584bc61",
+            ),
+            RemoteFile(
+                url="https://cseweb.ucsd.edu/~wckang/steam_games.json.gz",
+                checksum="sha256:717f4653a26585fec8f463f59311a654127c2ed66b07b9f78b4c0ce64961c740",
+            ),
+        ),
+        read=read_steam,
+    ),
+)
