@@ -90,9 +90,9 @@ def import_data(
 ) -> None:
     """Make a dataset folder from files.
 
-    Examples: llara data import ratings.csv data/mine --items items.csv --time date --min-rating 3 --noun movie
+    Example: llara data import ratings.csv data/mine --items items.csv --time date --min-rating 3 --noun movie
 
-    llara data import ml-1m.zip data/movielens-1m --source movielens-1m --core 5
+    Known files: llara data import ml-1m.zip data/movielens-1m --source movielens-1m --core 5
     """
     from llara.data import ShapeConfig, TextFormat, import_log, import_rows
     from llara.errors import ConfigError

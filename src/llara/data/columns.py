@@ -62,11 +62,10 @@ def id_column(table: Table, name: str, option: str) -> pl.Series:
     whole = values.str.contains(_CANONICAL_INTEGER)
     if whole.all():
         return values.cast(pl.Int64)
-    if whole.any():
+    decimal = values.str.contains(_DECIMAL_INTEGER)
+    if whole.any() and (whole | decimal).all():
         # "12" and "12.0" in one column are the same thing written twice, as after a missing value made integers floats.
-        _refuse(
-            table, values.str.contains(_DECIMAL_INTEGER), values, f"{name} {{}} is a decimal number, others are whole"
-        )
+        _refuse(table, decimal, values, f"{name} {{}} is a decimal number, others are whole")
     return values
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llara.data import Dataset
+from llara.data import Dataset, Sequences
+from llara.data.leakage.hidden_order import order_agreement
 
 if TYPE_CHECKING:
     from tests.data.leakage.conftest import Build, Check
@@ -52,6 +53,33 @@ def test_an_order_in_an_id_like_column_is_found_beside_missing_values(
     found = check("item-order", build(ordered, items.with_columns(column)))
     assert (found.level, found.numbers["order"]) == ("leak", "items column 'source_id'")
     assert found.numbers["share"] == 1.0
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_an_order_that_nothing_shows_is_found_by_what_users_agree_on(
+    check: "Check", build: "Build", log: pl.DataFrame, descending: bool
+) -> None:
+    """Sorted by a number that is not part of the data set, as in the released LastFM rows."""
+    hidden = np.random.default_rng(1).permutation(150)
+    place = {item: int(number) for item, number in zip(range(1000, 1150), hidden, strict=True)}
+    ordered = log.with_columns(timestamp=pl.col("item_id").replace_strict(place) * (-1 if descending else 1) + 200)
+    found = check("item-order", build(ordered), candidates=[])
+    assert found.level == "leak"
+    assert "sorted by something that the data set does not show" in found.message
+    assert found.numbers["agreeing_share"] == 1.0
+
+
+def test_users_without_an_order_agree_half_of_the_time(log: pl.DataFrame, build: "Build") -> None:
+    agreeing, compared = order_agreement(build(log).log.sequences, num_items=150, seed=0)
+    assert compared > 1000
+    assert 0.45 < agreeing / compared < 0.55
+
+
+def test_agreement_by_hand() -> None:
+    """Items 1 and 2 in three orders of users: rise, rise, fall; what a user repeats counts once."""
+    sequences = Sequences.from_lists([[1, 2], [1, 2], [2, 1], [3], [4, 4]])
+    assert order_agreement(sequences, num_items=4, seed=0) == (1, 2)
+    assert order_agreement(Sequences.from_lists([[1], [2]]), num_items=2, seed=0) == (0, 0)
 
 
 def test_an_order_among_equal_times_is_a_leak(check: "Check", build: "Build", log: pl.DataFrame) -> None:

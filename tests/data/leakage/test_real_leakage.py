@@ -20,6 +20,7 @@ from llara.data import (
     split_dataset,
 )
 from llara.data.sources.lastfm import SOURCES
+from llara.data.sources.llara_release import SOURCES as RELEASED
 from llara.data.sources.reading import import_source
 
 Findings = dict[str, LeakageFinding]
@@ -121,3 +122,14 @@ def test_tags_of_training_users_tell_nothing(real_data: Path, tmp_path: Path) ->
     assert leaks(found) == []
     assert "'tags': counted from" in found["metadata"].message
     assert leaks(check(dataset, "leave-one-out")) == ["metadata"], "there, the tags' users are judged as well"
+
+
+def test_the_releases_own_lastfm_files_show_no_number_and_are_found_all_the_same(
+    real_data: Path, tmp_path: Path
+) -> None:
+    source = next(source for source in RELEASED if source.name == "llara-lastfm")
+    import_source(source, real_data / "raw" / "llara-release" / "lastfm", tmp_path / "lastfm")
+    found = check(load_dataset(tmp_path / "lastfm"), "rows")
+    assert leaks(found) == ["item-order"]
+    assert found["item-order"].numbers["agreeing_share"] == 1.0
+    assert found["item-order"].numbers["share"] < 0.9  # type: ignore[operator]

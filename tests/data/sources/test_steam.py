@@ -57,16 +57,17 @@ def written(folder: Path, reviews: tuple[str, ...] = REVIEWS, games: tuple[str, 
 
 def test_reviews_become_interactions_of_display_names_with_days(folder: Path, tmp_path: Path) -> None:
     info = import_source(STEAM, folder, tmp_path / "x")
-    assert (info.num_users, info.num_items, info.num_interactions, info.noun) == (4, 3, 5, "game")
+    assert (info.num_users, info.num_items, info.num_interactions, info.noun) == (5, 3, 6, "game")
     assert pl.read_parquet(tmp_path / "x" / "interactions.parquet").rows() == [
         ("Chaos Syren", 725280, 1513468800),
         ("♥ Пётр ♥", 620, 1513382400),
         ("it's me", 620, 1513468800),
         ("Chaos Syren", 620, 1513555200),
+        ("12.0", 620, 1513555200),
         ("12", 70, 1287100800),
     ]
     loaded = load_dataset(tmp_path / "x")
-    assert loaded.log.num_users == 4
+    assert loaded.log.num_users == 5
 
 
 def test_games_have_what_the_store_says_and_no_sum_of_reviews(folder: Path, tmp_path: Path) -> None:
@@ -89,10 +90,10 @@ def test_games_have_what_the_store_says_and_no_sum_of_reviews(folder: Path, tmp_
 
 
 def test_what_was_left_out_is_counted(folder: Path, tmp_path: Path) -> None:
-    """No identifier, a second row, no title; blank names and names like decimals; a game that is not listed."""
+    """No identifier, a second row, no title; blank names; a game that is not listed."""
     origin = import_source(STEAM, folder, tmp_path / "x").origin
     assert origin["dropped_items"] == 3
-    assert origin["dropped_interactions_of_unusable_names"] == 2
+    assert origin["dropped_interactions_of_blank_names"] == 1
     assert origin["dropped_unknown_items"] == 1
     assert (origin["interactions"], origin["items"]) == ("steam_reviews.json.gz", "steam_games.json.gz")
 

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from llara.data.catalog import Catalog, item_order
 from llara.data.folder import Dataset
 from llara.data.leakage.finding import LeakageFinding, of, percent
+from llara.data.leakage.hidden_order import order_agreement
 from llara.data.sequences import IntArray
 
 _ORDERED_SHARE = 0.9
 _ID_LIKE_SHARE = 0.9
 _FEWEST_PAIRS = 30
+_SORTED_SHARE = 0.98
 
 PlaceArray = NDArray[np.float64]
 
@@ -59,7 +61,8 @@ def check_item_order(dataset: Dataset, *, seed: int) -> LeakageFinding:
     Real histories rise and fall by the item's number about equally often: 50 to 54 % of the neighbors follow it in
     MovieLens, Steam, Amazon and Goodreads. In the released LastFM rows all of them follow the artist's number, and so
     do those of equal time, 88 %, in Last.fm's own events. More than 90 % is refused, which leaves room for catalogs
-    that are numbered by date of release.
+    that are numbered by date of release. Where no number shows the order, users who agree on it do: `order_agreement`
+    above 98 % is refused as well.
     """
     sequences = dataset.log.sequences
     first = neighbors(sequences.offsets)
@@ -82,6 +85,16 @@ def check_item_order(dataset: Dataset, *, seed: int) -> LeakageFinding:
             f"{of(ties.following, ties.pairs)} neighboring interactions of a user with equal times follow the order of "
             f"{ties.name}; they are {percent(ties.pairs / len(first))} of all neighbors. There, histories are ordered "
             "by item, and results measure that order. Import the log with --ties shuffle."
+        )
+        return LeakageFinding("item-order", "leak", message, numbers)
+    agreeing, compared = order_agreement(sequences, num_items=dataset.catalog.num_items, seed=seed)
+    numbers |= {"agreeing_share": agreeing / max(1, compared), "agreement_pairs": compared}
+    if compared >= _FEWEST_PAIRS and agreeing > _SORTED_SHARE * compared:
+        message = (
+            f"users who have two items in common had them in the same order {of(agreeing, compared)} times: histories "
+            "are sorted by something that the data set does not show, not by time. Who learns that order can guess "
+            "targets, and results measure it. Import the log with real times; or allow this, if items can only be had "
+            "in one order."
         )
         return LeakageFinding("item-order", "leak", message, numbers)
     message = f"no order of the items decides the order of histories (nearest: {whole.name}, {percent(whole.share)})."

@@ -10,8 +10,7 @@ from llara.data.sources.decoding import without_entities
 from llara.data.sources.python_literals import read_python_literals
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
 
-_NO_IDENTIFIER = r"^\s*(?:-?[0-9]+\.0*\s*)?$"
-"""Names that are blank, or that would fall together with another as a number: "12.0" with "12"."""
+_BLANK = r"^\s*$"
 _YEAR = r"\b((?:19|20)[0-9]{2})\b"
 
 
@@ -28,7 +27,7 @@ def read_steam(files: RawFiles, options: ReadOptions) -> RawLog:
     reviews_path = files.find("steam_reviews.json", "steam_new.json")
     items, dropped_items = _read_games(games_path)
     reviews = read_python_literals(reviews_path, texts=("username", "product_id", "date"))
-    named = ~reviews.frame["username"].str.contains(_NO_IDENTIFIER).fill_null(True)
+    named = ~reviews.frame["username"].str.contains(_BLANK).fill_null(True)
     log = reviews.filter(named)
     columns = [
         id_column(log, "username", "--user").alias("user_id"),
@@ -43,7 +42,7 @@ def read_steam(files: RawFiles, options: ReadOptions) -> RawLog:
             "items": games_path.name,
             "timestamps": "seconds, of whole days",
             "dropped_items": dropped_items,
-            "dropped_interactions_of_unusable_names": int((~named).sum()),
+            "dropped_interactions_of_blank_names": int((~named).sum()),
         },
         drop_unknown_items=True,
         used_items_only=True,
