@@ -13,6 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from llara.data import CandidateConfig, SplitConfig, refuse_unknown_leaks
+from llara.data.folder import INFO_FILE, read_info
 from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig
 from llara.model import BackboneConfig, LlaraConfig
@@ -104,7 +105,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path}: expected settings as `key: value`, found {type(content).__name__}.")
     for override in overrides:
         _apply_override(content, override)
+    _split_as_meant(content)
     return parse_config(content, where=str(path))
+
+
+def _split_as_meant(content: dict[str, Any]) -> None:
+    """Complete `data.split` with what the data set's `dataset.json` says, where the settings say nothing."""
+    data = content.get("data")
+    split = data.get("split", {}) if isinstance(data, dict) else None
+    folder = data.get("folder") if isinstance(data, dict) else None
+    if not isinstance(split, dict) or not isinstance(folder, str) or not (Path(folder) / INFO_FILE).is_file():
+        return  # refused where it is read
+    content["data"] = {**content["data"], "split": {**read_info(Path(folder)).split, **split}}
 
 
 def parse_config(content: Mapping[str, Any], *, where: str = "config") -> RunConfig:

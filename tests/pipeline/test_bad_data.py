@@ -234,3 +234,48 @@ def _writer(suffix: str) -> tuple[Callable[[pl.DataFrame, Path], None], str]:
         return lambda frame, path: frame.write_parquet(path), suffix
     separator = "," if suffix == "csv" else "\t"
     return lambda frame, path: frame.write_csv(path, separator=separator, quote_style="always"), suffix
+
+
+def test_how_a_data_set_is_meant_to_be_split_is_recorded_and_used(tmp_path: Path) -> None:
+    from llara.config import load_config
+
+    meant = ("--split", "leave-one-out", "--history-length", "50", "--min-history", "2")
+    assert imported(tmp_path, LOG, *meant).code == 0
+    recorded = json.loads((tmp_path / "made" / "dataset.json").read_text())["split"]
+    assert recorded == {"method": "leave-one-out", "history_length": 50, "min_history": 2}
+    config = tmp_path / "run.yaml"
+    config.write_text(f"output: x\ndata: {{folder: {tmp_path / 'made'}}}\n")
+    split = load_config(config).data.split
+    assert (split.method, split.history_length, split.min_history) == ("leave-one-out", 50, 2)
+    split = load_config(config, ["data.split.history_length=20"]).data.split
+    assert (split.method, split.history_length, split.min_history) == ("leave-one-out", 20, 2)
+    (tmp_path / "made" / "dataset.json").unlink()
+    assert load_config(config).data.split.history_length == 10
+
+
+def test_a_split_that_there_is_not_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    message = imported(tmp_path, "", "--history-length", "5", "--min-history", "6").refused()
+    assert "min_history must be in [0, history_length = 5]" in message
+    assert "not one of" in imported(tmp_path, LOG, "--split", "random").refused()
+
+
+def test_released_rows_are_meant_to_be_split_by_them(tmp_path: Path) -> None:
+    rows = [{"split": part, "history": [10], "target": 11} for part in ("train", "val", "test")]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "items.csv").write_text(ITEMS)
+    done = llara(
+        "data", "import", tmp_path / "rows.jsonl", tmp_path / "made", "--rows", "--items", tmp_path / "items.csv"
+    )
+    assert done.code == 0, done.err
+    assert json.loads((tmp_path / "made" / "dataset.json").read_text())["split"] == {"method": "rows"}
+
+
+def test_a_folder_from_before_splits_were_recorded_is_still_read(tmp_path: Path) -> None:
+    from llara.data import load_dataset
+
+    assert imported(tmp_path, LOG).code == 0
+    path = tmp_path / "made" / "dataset.json"
+    content = json.loads(path.read_text())
+    del content["split"]
+    path.write_text(json.dumps(content))
+    assert load_dataset(tmp_path / "made").info.split == {}

@@ -75,8 +75,8 @@ def check_folder(
     folder: Path,
     *,
     split: str | None,
-    history_length: int,
-    min_history: int,
+    history_length: int | None,
+    min_history: int | None,
     exclude: str,
     num_negatives: int,
 ) -> CheckedFolder:
@@ -84,9 +84,9 @@ def check_folder(
 
     Args:
         folder: The dataset folder.
-        split: Method of the split; None: "rows" if the folder has rows, else "users".
-        history_length: Items of the history that are visible.
-        min_history: Rows with fewer earlier items are dropped.
+        split: Method of the split; None: as `dataset.json` says, else "rows" if the folder has rows, else "users".
+        history_length: Items of the history that are visible; None: as `dataset.json` says, else 10.
+        min_history: Rows with fewer earlier items are dropped; None: as `dataset.json` says, else 3.
         exclude: What is no negative: "visible" or "touched".
         num_negatives: Negatives per row.
 
@@ -95,18 +95,14 @@ def check_folder(
     """
     _refuse_unknown("--split", split, (None, *get_args(SplitMethod)))
     _refuse_unknown("--exclude", exclude, ("visible", "touched"))
-    if min_history > history_length:
-        raise ConfigError(f"--min-history {min_history} is more than --history-length {history_length}. Lower it.")
     candidates = CandidateConfig(num_negatives=num_negatives, exclude="touched" if exclude == "touched" else "visible")
     try:
         dataset = load_dataset(folder)
     except DataError as error:
         return CheckedFolder(folder, [Finding("error", str(error))], [], None)
     findings = check_loaded(dataset)
-    method: SplitMethod = next(
-        (known for known in get_args(SplitMethod) if known == split), "users" if dataset.rows is None else "rows"
-    )
-    config = SplitConfig(method=method, history_length=history_length, min_history=min_history)
+    config = _split_config(dataset, split, history_length, min_history)
+    method = config.method
     try:
         made = split_dataset(dataset, config)
     except DataError as error:
@@ -115,6 +111,16 @@ def check_folder(
     rows = _thinned(made.test)
     sets = _draw(dataset, made, rows, candidates, findings)
     return CheckedFolder(folder, findings, check_leakage(dataset, made, examples=rows, candidates=sets), method)
+
+
+def _split_config(
+    dataset: Dataset, method: str | None, history_length: int | None, min_history: int | None
+) -> SplitConfig:
+    """What was asked for, else what `dataset.json` says, else what there is."""
+    asked = {"method": method, "history_length": history_length, "min_history": min_history}
+    settings: dict[str, object] = {"method": "users" if dataset.rows is None else "rows", **dataset.info.split}
+    settings |= {name: value for name, value in asked.items() if value is not None}
+    return SplitConfig(**settings)  # type: ignore[arg-type]
 
 
 def show_checked(checked: CheckedFolder) -> None:

@@ -29,12 +29,16 @@ def check(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Split whose leaks are looked for: users, leave-one-out, time or rows; default: rows if the "
-            "folder has rows, else users."
+            help="Split whose leaks are looked for: users, leave-one-out, time or rows; default: as dataset.json says, "
+            "else rows if the folder has rows, else users."
         ),
     ] = None,
-    history_length: Annotated[int, typer.Option(help="Items of the history that are visible.", min=1)] = 10,
-    min_history: Annotated[int, typer.Option(help="Rows with fewer earlier items are dropped.", min=0)] = 3,
+    history_length: Annotated[
+        int | None, typer.Option(help="Items of the history that are visible; default: as dataset.json says.", min=1)
+    ] = None,
+    min_history: Annotated[
+        int | None, typer.Option(help="Rows with fewer earlier items are dropped; default: the same.", min=0)
+    ] = None,
     exclude: Annotated[
         str, typer.Option(help="What is no negative: visible (the history in the prompt), or touched (by the user).")
     ] = "visible",

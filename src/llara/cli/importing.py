@@ -31,6 +31,16 @@ Ties = Annotated[
     typer.Option(help="Order of equal times; shuffle where the file's order gives items away."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of --ties shuffle.")]
+SplitAs = Annotated[
+    Literal["users", "leave-one-out", "time", "rows"] | None,
+    typer.Option("--split", help="How runs split the data set unless told otherwise; default: by users, or its rows."),
+]
+HistoryLength = Annotated[
+    int | None, typer.Option(help="Items of a history that runs show unless told otherwise; default: 10.", min=1)
+]
+MinHistory = Annotated[
+    int | None, typer.Option(help="Earlier items that a row needs unless a run says otherwise; default: 3.", min=0)
+]
 UsedItems = Annotated[
     bool | None,
     typer.Option("--used-items-only/--all-items", help="Whether items without interactions are left out."),
@@ -62,6 +72,9 @@ def import_data(
     ties: Ties = "file",
     seed: Seed = 0,
     used_items_only: UsedItems = None,
+    split: SplitAs = None,
+    history_length: HistoryLength = None,
+    min_history: MinHistory = None,
     items_item: Annotated[str | None, typer.Option(help="Column of the item in the items file, if named else.")] = None,
     missing_items: Annotated[
         Literal["refuse", "drop", "cut"],
@@ -101,11 +114,14 @@ def import_data(
         min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
         seed=seed, used_items_only=used_items_only,
     )  # fmt: skip
+    meant = _meant_split(split, history_length, min_history)
     text = TextFormat(separator=separator, encoding=encoding, header=not no_header, quotes=not no_quotes)
     if source is not None:
         if rows or items is not None:
             raise ConfigError("--source knows its files; leave out --rows and --items.")
-        info = _import_source(source, path, output, shape, category=category, name=name, noun=noun, force=force)
+        info = _import_source(
+            source, path, output, shape, split=meant, category=category, name=name, noun=noun, force=force
+        )
     elif rows:
         if items is None:
             raise ConfigError("--rows needs --items: the file that gives each item's title.")
@@ -115,8 +131,8 @@ def import_data(
             )
         pads = int(padding) if padding is not None and padding.lstrip("-").isdigit() else padding
         info = import_rows(
-            path, output, items=items, padding=pads, split_names=_pairs(split_as or []), item=item, title=title,
-            name=name, noun=noun or "item", items_text=text, force=force,
+            path, output, items=items, padding=pads, split_names=_pairs(split_as or []), split=meant, item=item,
+            title=title, name=name, noun=noun or "item", items_text=text, force=force,
         )  # fmt: skip
     else:
 
@@ -124,8 +140,8 @@ def import_data(
             return import_log(
                 path, output, items=items, user=user, item=item, time=None if time == "none" else time, time_unit=unit,
                 title=title, rating=rating, items_item=items_item, missing_items=missing_items,
-                drop_unknown_items=drop_unknown_items, shape=shape, name=name, noun=noun or "item", text=text,
-                force=force,
+                drop_unknown_items=drop_unknown_items, shape=shape, split=meant, name=name,
+                noun=noun or "item", text=text, force=force,
             )  # fmt: skip
 
         info = _asking_for_unit(read, time_unit)
@@ -153,6 +169,9 @@ def fetch_data(
     ties: Ties = "file",
     seed: Seed = 0,
     used_items_only: UsedItems = None,
+    split: SplitAs = None,
+    history_length: HistoryLength = None,
+    min_history: MinHistory = None,
     name: Name = None,
     noun: Noun = None,
     force: Force = False,
@@ -175,6 +194,7 @@ def fetch_data(
         min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
         seed=seed, used_items_only=used_items_only,
     )  # fmt: skip
+    meant = _meant_split(split, history_length, min_history)
     refuse_taken(output, force=force, marker="dataset.json")
     _accept(known, accepted=accept_license, ask=not json)
     from llara.cli import console
@@ -188,19 +208,32 @@ def fetch_data(
             checksums=_checksums(checksum or []),
             on_progress=on_progress,
         )
-    info = _import_source(source, files, output, shape, category=category, name=name, noun=noun, force=force)
+    info = _import_source(
+        source, files, output, shape, split=meant, category=category, name=name, noun=noun, force=force
+    )
     _show_made(output, info, json=json)
 
 
 def _import_source(
-    source: str, path: Path, output: Path, shape: "ShapeConfig", *, category: str | None, name: str | None,
-    noun: str | None, force: bool,
+    source: str, path: Path, output: Path, shape: "ShapeConfig", *, split: dict[str, object], category: str | None,
+    name: str | None, noun: str | None, force: bool,
 ) -> "DatasetInfo":  # fmt: skip
     from llara.data.sources import find_source, import_source
 
     return import_source(
-        find_source(source), path, output, shape=shape, category=category, name=name, noun=noun, force=force
-    )
+        find_source(source), path, output, shape=shape, split=split, category=category, name=name, noun=noun,
+        force=force,
+    )  # fmt: skip
+
+
+def _meant_split(method: str | None, history_length: int | None, min_history: int | None) -> dict[str, object]:
+    """What was said of how to split, by the names of `data.split`."""
+    from llara.data.raw import refuse_bad_split
+
+    said = {"method": method, "history_length": history_length, "min_history": min_history}
+    split: dict[str, object] = {name: value for name, value in said.items() if value is not None}
+    refuse_bad_split(split)
+    return split
 
 
 def _asking_for_unit(read: "Callable[[TimeUnit | None], DatasetInfo]", unit: "TimeUnit | None") -> "DatasetInfo":

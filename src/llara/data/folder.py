@@ -1,7 +1,8 @@
 """Dataset folders: `interactions.parquet`, `items.parquet`, `dataset.json`, and `rows.parquet` where rows are given."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
@@ -42,6 +43,8 @@ class DatasetInfo:
         items_sha256: Hash of `items.parquet`.
         origin: Where the data came from and every option that shaped it.
         rows_sha256: Hash of `rows.parquet`; None without one.
+        split: How the data set is meant to be split: some of `method`, `history_length` and `min_history`. A run that
+            does not say otherwise is split so.
     """
 
     name: str
@@ -53,6 +56,7 @@ class DatasetInfo:
     items_sha256: str
     origin: dict[str, object]
     rows_sha256: str | None = None
+    split: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def write_dataset(
     noun: str,
     origin: dict[str, object],
     rows: pl.DataFrame | None = None,
+    split: Mapping[str, object] | None = None,
     force: bool = False,
 ) -> DatasetInfo:
     """Validate a data set and write its folder, whole or not at all.
@@ -122,6 +127,7 @@ def write_dataset(
         noun: "movie", "game", "artist", "book" or "item".
         origin: Where the data came from; must be expressible as JSON.
         rows: Released rows: `split`, `user_id`, `history` (item ids, oldest first, no padding), `target`.
+        split: How the data set is meant to be split, as in `DatasetInfo`.
         force: Replace an existing dataset folder.
 
     Raises:
@@ -149,6 +155,7 @@ def write_dataset(
             items_sha256=sha256_of(partial / "items.parquet"),
             origin=origin,
             rows_sha256=None if rows is None else sha256_of(partial / "rows.parquet"),
+            split=dict(split or {}),
         )
         content = json.dumps({"format": _FORMAT, **asdict(info)}, indent=2, ensure_ascii=False) + "\n"
         (partial / INFO_FILE).write_text(content, encoding="utf-8")
@@ -172,6 +179,7 @@ def read_info(folder: Path) -> DatasetInfo:
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
         raise DataError(f"{path} is not of format {_FORMAT}. Import the data again with this version of llara.")
     expected = DatasetInfo.__dataclass_fields__
+    content.setdefault("split", {})
     for key in expected:
         if key not in content:
             raise DataError(f"{path} lacks the key {key!r}. Import the data again.")

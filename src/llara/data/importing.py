@@ -18,7 +18,7 @@ from llara.data.columns import (
 from llara.data.files import refuse_taken
 from llara.data.folder import INFO_FILE, DatasetInfo, validated_items
 from llara.data.identifiers import Id
-from llara.data.raw import RawLog, RawRows, write_log, write_rows
+from llara.data.raw import RawLog, RawRows, refuse_bad_split, write_log, write_rows
 from llara.data.rows import rebuild_interactions
 from llara.data.shaping import ShapeConfig
 from llara.data.tables import Table, read_table
@@ -52,6 +52,7 @@ def import_log(
     missing_items: MissingItems = "refuse",
     drop_unknown_items: bool = False,
     shape: ShapeConfig | None = None,
+    split: Mapping[str, object] | None = None,
     name: str | None = None,
     noun: str = "item",
     text: TextFormat | None = None,
@@ -76,6 +77,7 @@ def import_log(
         missing_items: Rows without an item: "refuse" or "drop" them, or "cut" their users' histories before the first.
         drop_unknown_items: Leave out interactions with items that `items` does not list, instead of refusing them.
         shape: Which interactions count. None: all.
+        split: How the data set is meant to be split: `method`, `history_length`, `min_history` of `SplitConfig`.
         name: Name of the data set. None: the name of the output folder.
         noun: "movie", "game", "artist", "book" or "item".
         text: How separated text is written.
@@ -88,6 +90,7 @@ def import_log(
         ConfigError: If options do not fit each other, or the output exists.
     """
     refuse_taken(output, force=force, marker=INFO_FILE)
+    refuse_bad_split(split)
     wanted = [user, item, *([time] if time else []), rating or "rating", *([] if items else [title])]
     log = read_table(interactions, text, columns=wanted)
     rating = "rating" if rating is None and "rating" in log.frame.columns else rating
@@ -110,7 +113,7 @@ def import_log(
         drop_unknown_items=drop_unknown_items,
     )
     del log
-    return write_log(raw, output, name=name, noun=noun, shape=shape or ShapeConfig(), force=force)
+    return write_log(raw, output, name=name, noun=noun, shape=shape or ShapeConfig(), split=split, force=force)
 
 
 def import_rows(
@@ -120,6 +123,7 @@ def import_rows(
     items: Path,
     padding: Id | None = None,
     split_names: Mapping[str, str] | None = None,
+    split: Mapping[str, object] | None = None,
     item: str = "item_id",
     title: str = "title",
     name: str | None = None,
@@ -139,6 +143,7 @@ def import_rows(
         items: One row per item; further columns become metadata.
         padding: The identifier that fills up short histories. None: they are not filled up, or `len_seq` tells.
         split_names: What other names of splits stand for: train, validation or test.
+        split: How the data set is meant to be split. None: by its rows.
         item: Column of the identifier in `items`.
         title: Column of the title in `items`.
         name: Name of the data set. None: the name of the output folder.
@@ -155,10 +160,11 @@ def import_rows(
         are read with their true length, 0.
     """
     refuse_taken(output, force=force, marker=INFO_FILE)
+    refuse_bad_split(split)
     catalog = items_from_file(read_table(items, items_text), item=item, title=title)
     origin: dict[str, object] = {"rows": rows.name, "items": items.name, "split_names": dict(split_names or {})}
     raw = raw_rows(read_table(rows), catalog, padding=padding, split_names=split_names, origin=origin)
-    return write_rows(raw, output, name=name, noun=noun, force=force)
+    return write_rows(raw, output, name=name, noun=noun, split=split, force=force)
 
 
 def raw_rows(

@@ -1,5 +1,6 @@
 """What a source gives, before it is shaped into a dataset folder: a log with a catalog, or released rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import polars as pl
 from llara.data.columns import refuse_unknown, same_kind
 from llara.data.folder import DatasetInfo, write_dataset
 from llara.data.shaping import ShapeConfig, shape_interactions
+from llara.data.splits import SplitConfig
 from llara.data.tables import Table
 
 
@@ -48,10 +50,31 @@ class RawRows:
     origin: dict[str, object] = field(default_factory=dict)
 
 
+def refuse_bad_split(split: Mapping[str, object] | None) -> None:
+    """Raise ConfigError where a data set is meant to be split in a way that there is not: a look before long work."""
+    SplitConfig(**dict(split or {}))  # type: ignore[arg-type]
+
+
 def write_log(
-    raw: RawLog, output: Path, *, name: str | None, noun: str, shape: ShapeConfig, force: bool
+    raw: RawLog,
+    output: Path,
+    *,
+    name: str | None,
+    noun: str,
+    shape: ShapeConfig,
+    split: Mapping[str, object] | None,
+    force: bool,
 ) -> DatasetInfo:
     """Shape a log and write its dataset folder, whole or not at all.
+
+    Args:
+        raw: What was read.
+        output: The dataset folder.
+        name: Name of the data set. None: the name of the output folder.
+        noun: What an item is.
+        shape: Which interactions count.
+        split: How the data set is meant to be split, as in `DatasetInfo`.
+        force: Replace an existing dataset folder.
 
     Raises:
         DataError: If an item is unknown, or no interaction is left.
@@ -68,12 +91,27 @@ def write_log(
         items = items.filter(pl.col("item_id").is_in(frame["item_id"].unique().implode()))
     origin = {**raw.origin, "shape": shape.recorded(), "dropped_unknown_items": dropped}
     return write_dataset(
-        output, interactions=frame, items=items, name=name or output.name, noun=noun, origin=origin, force=force
+        output,
+        interactions=frame,
+        items=items,
+        name=name or output.name,
+        noun=noun,
+        origin=origin,
+        split=split,
+        force=force,
     )
 
 
-def write_rows(raw: RawRows, output: Path, *, name: str | None, noun: str, force: bool) -> DatasetInfo:
-    """Write the dataset folder of released rows, whole or not at all.
+def write_rows(
+    raw: RawRows,
+    output: Path,
+    *,
+    name: str | None,
+    noun: str,
+    split: Mapping[str, object] | None,
+    force: bool,
+) -> DatasetInfo:
+    """Write the dataset folder of released rows, whole or not at all; it is meant to be split by them.
 
     Raises:
         ConfigError: If the output exists.
@@ -86,6 +124,7 @@ def write_rows(raw: RawRows, output: Path, *, name: str | None, noun: str, force
         name=name or output.name,
         noun=noun,
         origin=raw.origin,
+        split={"method": "rows", **(split or {})},
         force=force,
     )
 

@@ -49,5 +49,5 @@ def _once_per_user(pair: IntArray) -> IntArray:
     new = np.ones(ordered.shape, dtype=bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     new &= ordered >= 0
-    flat = columns + np.arange(len(pair))[:, None] * pair.shape[1]
-    return flat[new]
+    flat: IntArray = columns + np.arange(len(pair))[:, None] * pair.shape[1]
+    return flat[new].astype(np.int64)

@@ -1,11 +1,12 @@
 """From a publisher's files to a dataset folder."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from llara.data.files import refuse_taken
 from llara.data.folder import INFO_FILE, DatasetInfo
-from llara.data.raw import RawLog, write_log, write_rows
+from llara.data.raw import RawLog, refuse_bad_split, write_log, write_rows
 from llara.data.shaping import ShapeConfig
 from llara.data.sources.source import RawFiles, ReadOptions, Source
 from llara.errors import ConfigError
@@ -17,6 +18,7 @@ def import_source(
     output: Path,
     *,
     shape: ShapeConfig | None = None,
+    split: Mapping[str, object] | None = None,
     category: str | None = None,
     name: str | None = None,
     noun: str | None = None,
@@ -29,6 +31,7 @@ def import_source(
         path: A folder with the files, or the .zip as published; packed files (.gz) are read as they are.
         output: The dataset folder to make.
         shape: Which interactions count. None: all.
+        split: How the data set is meant to be split, as in `DatasetInfo`.
         category: Which part of a collection; None: the only one there.
         name: Name of the data set. None: the name of the output folder.
         noun: What items are called. None: as the source says.
@@ -39,15 +42,16 @@ def import_source(
         ConfigError: If the output exists, or released rows shall be shaped.
     """
     refuse_taken(output, force=force, marker=INFO_FILE)
+    refuse_bad_split(split)
     shape = shape or ShapeConfig()
     with tempfile.TemporaryDirectory(prefix="llara-") as scratch:
         raw = source.read(RawFiles(path, Path(scratch)), ReadOptions(shape=shape, name=category))
         raw.origin.update({"source": source.name, "homepage": source.homepage, "category": category})
         if isinstance(raw, RawLog):
-            return write_log(raw, output, name=name, noun=noun or source.noun, shape=shape, force=force)
+            return write_log(raw, output, name=name, noun=noun or source.noun, shape=shape, split=split, force=force)
         if shape != ShapeConfig():
             raise ConfigError(
                 f"source {source.name!r} gives released rows, which are read as they are. Leave out --min-rating, "
                 "--core, --min-length, --max-length, --repeats and --ties."
             )
-        return write_rows(raw, output, name=name, noun=noun or source.noun, force=force)
+        return write_rows(raw, output, name=name, noun=noun or source.noun, split=split, force=force)
