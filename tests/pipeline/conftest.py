@@ -88,9 +88,7 @@ def write_log(folder: Path) -> tuple[Path, Path]:
             if place not in walk:
                 walk.append(place)
         times = (10_000 * user + 10 * step for step in range(PER_USER))
-        lines += [
-            f"{user + 1},{101 + hidden_order[place]},{moment}" for place, moment in zip(walk, times, strict=True)
-        ]
+        lines += [f"{user + 1},{101 + hidden_order[place]},{moment}" for place, moment in zip(walk, times, strict=True)]
     log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     titles = [f"Story {number} [bold]" if number % 7 == 0 else f"Story {number}" for number in range(NUM_ITEMS)]
     rows = [f'{101 + number},"{title}",{1980 + number}' for number, title in enumerate(titles)]

@@ -191,6 +191,26 @@ def test_a_line_of_a_hundred_megabytes_is_refused(tmp_path: Path) -> None:
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (("--source", "recbole", "--user", "u"), ("--user would not be used", "--source")),
+        (("--source", "recbole", "--items", "x.csv", "--time-unit", "ms"), ("--items, --time-unit would not be used",)),
+        (("--rows", "--items", "x.csv", "--core", "5"), ("--core would not be used", "read as they are")),
+        (("--rows", "--items", "x.csv", "--user", "user_id"), ("--user would not be used",)),
+        (("--category", "Beauty"), ("--category would not be used",)),
+        (("--padding", "0"), ("--padding would not be used",)),
+        (("--seed", "3"), ("--seed is the seed of --ties shuffle",)),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    tmp_path: Path, options: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    message = llara("data", "import", tmp_path / "log.csv", tmp_path / "made", *options).refused()
+    for part in parts:
+        assert part in message
+
+
 IDS = st.one_of(
     st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=8, unique=True),
     st.lists(st.text("aB7é_-", min_size=1, max_size=5), min_size=1, max_size=8, unique=True),

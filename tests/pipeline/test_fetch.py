@@ -131,6 +131,15 @@ def test_a_file_nobody_gives_a_checksum_for_is_recorded_and_then_held_to_it(
     assert digest(folder / "ml-1m.zip") in llara(*arguments, "--force").refused()
 
 
+def test_a_broken_record_of_checksums_is_told(mirror: tuple[str, Path], tmp_path: Path) -> None:
+    record = tmp_path / "cache" / "movielens-1m" / "checksums.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{")
+    message = llara(*fetch(tmp_path, mirror[0], "--accept-license")).refused()
+    assert "checksums.json is not valid JSON" in message
+    assert "Remove it" in message
+
+
 @pytest.mark.parametrize(
     ("options", "name", "parts"),
     [

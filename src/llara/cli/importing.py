@@ -47,7 +47,25 @@ UsedItems = Annotated[
 ]
 
 
+_ALWAYS = {"path", "output", "name", "noun", "split", "history_length", "min_history", "force", "json"}
+_SHAPING = {"min_rating", "repeats", "core", "min_length", "max_length", "ties", "seed", "used_items_only"}
+_TEXT = {"separator", "encoding", "no_header", "no_quotes"}
+_COLUMNS = {"user", "time", "time_unit", "rating", "items_item", "missing_items", "drop_unknown_items"}
+_USED = {
+    "--source": _ALWAYS | _SHAPING | {"source", "category"},
+    "--rows": _ALWAYS | _TEXT | {"rows", "items", "item", "title", "padding", "split_as"},
+    "a log": _ALWAYS | _SHAPING | _TEXT | _COLUMNS | {"items", "item", "title"},
+}
+"""Which options each way of importing uses; others would be ignored, so they are refused."""
+_WAYS = {
+    "--source": "a known data set (--source), whose files and columns are known",
+    "--rows": "released rows (--rows), which are read as they are",
+    "a log": "a log",
+}
+
+
 def import_data(
+    context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Interactions or rows (CSV, TSV, JSON Lines, Parquet), or raw files.")],
     output: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
     source: Annotated[
@@ -110,6 +128,7 @@ def import_data(
     from llara.data import ShapeConfig, TextFormat, import_log, import_rows
     from llara.errors import ConfigError
 
+    _refuse_unused(context, "--source" if source is not None else "--rows" if rows else "a log")
     shape = ShapeConfig(
         min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
         seed=seed, used_items_only=used_items_only,
@@ -117,18 +136,12 @@ def import_data(
     meant = _meant_split(split, history_length, min_history)
     text = TextFormat(separator=separator, encoding=encoding, header=not no_header, quotes=not no_quotes)
     if source is not None:
-        if rows or items is not None:
-            raise ConfigError("--source knows its files; leave out --rows and --items.")
         info = _import_source(
             source, path, output, shape, split=meant, category=category, name=name, noun=noun, force=force
         )
     elif rows:
         if items is None:
             raise ConfigError("--rows needs --items: the file that gives each item's title.")
-        if shape != ShapeConfig():
-            raise ConfigError(
-                "--rows reads released rows as they are; leave out the options that filter or order a log."
-            )
         pads = int(padding) if padding is not None and padding.lstrip("-").isdigit() else padding
         info = import_rows(
             path, output, items=items, padding=pads, split_names=_pairs(split_as or []), split=meant, item=item,
@@ -224,6 +237,23 @@ def _import_source(
         find_source(source), path, output, shape=shape, split=split, category=category, name=name, noun=noun,
         force=force,
     )  # fmt: skip
+
+
+def _refuse_unused(context: typer.Context, way: str) -> None:
+    """Refuse options that were given and would not be used."""
+    from llara.errors import ConfigError
+
+    given = [name for name in context.params if _is_given(context, name)]
+    unused = ", ".join(f"--{name.replace('_', '-')}" for name in given if name not in _USED[way])
+    if unused:
+        raise ConfigError(f"{unused} would not be used when importing {_WAYS[way]}. Leave it out.")
+    if "seed" in given and context.params["ties"] != "shuffle":
+        raise ConfigError("--seed is the seed of --ties shuffle; with --ties file it would not be used. Leave it out.")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _meant_split(method: str | None, history_length: int | None, min_history: int | None) -> dict[str, object]:

@@ -86,6 +86,25 @@ def test_objects_hidden_in_numbers_or_kinds_of_arrays_are_refused(tmp_path: Path
         read_pickled_frame(path)
 
 
+def test_bytes_of_old_pickles_are_latin1_and_nothing_else(tmp_path: Path) -> None:
+    """Protocol 2 writes bytes as `_codecs.encode(text, "latin1")`."""
+    path = tmp_path / "x.df"
+    path.write_bytes(pickle.dumps(b"\xff", protocol=2))
+    with pytest.raises(DataError, match="holds bytes, expected a pandas DataFrame"):
+        read_pickled_frame(path)
+    path.write_bytes(pickle.dumps(b"\xff", protocol=2).replace(b"latin1", b"utf_16"))
+    with pytest.raises(DataError, match="pickled bytes are encoded as 'utf_16'"):
+        read_pickled_frame(path)
+
+
+def test_a_frame_without_a_table_is_told(tmp_path: Path) -> None:
+    frame = b"\x80\x04" + _short("pandas.core.frame") + _short("DataFrame") + b"\x93)\x81}" + _short("_mgr")
+    path = tmp_path / "x.df"
+    path.write_bytes(frame + b"K\x01sb.")
+    with pytest.raises(DataError, match="was written by a pandas of another time"):
+        read_pickled_frame(path)
+
+
 def test_a_cut_pickle_of_the_release_is_told(real_data: Path, tmp_path: Path) -> None:
     whole = (real_data / "raw" / "llara-release" / "lastfm" / "Test_data.df").read_bytes()
     path = tmp_path / "cut.df"
