@@ -99,3 +99,8 @@ def test_a_missing_file_and_an_unknown_suffix_are_told(tmp_path: Path) -> None:
 def test_parquet_rows_are_counted_from_one(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "x.parquet")
     assert read_table(tmp_path / "x.parquet").locate(0) == "x.parquet row 1"
+
+
+def test_a_row_with_a_long_field_is_found(tmp_path: Path) -> None:
+    path = file_with(tmp_path, "x.csv", b"a,b\n1," + b"x" * 200_000 + b"\n2,y\n")
+    assert read_table(path).locate(1) == "x.csv line 3"

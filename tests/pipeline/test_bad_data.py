@@ -79,7 +79,11 @@ REFUSED: list[tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = [
     (LOG, ("--min-rating", "3"), ("--min-rating needs a rating column",)),
     (LOG, ("--ties", "none"), ("--ties", "'none'", "not one of")),
     (LOG, ("--noun", "film"), ("unknown noun 'film'",)),
-    (LOG, ("--separator", "::"), ("has no column",)),
+    (LOG, ("--separator", "::"), ("has no column", "If the separator is ','")),
+    (LOG.replace(",", ";"), (), ("has no column", "pass --separator ';'")),
+    (LOG.replace("\n", "\r"), (), ("carriage returns", "convert it")),
+    (LOG.replace("timestamp\n", "item_id\n"), (), ("log.csv line 1", "two columns are called 'item_id'", "Rename")),
+    (LOG.replace("2,11", '2,"11"x'), (), ("log.csv", "the record after line 2 is malformed", "--no-quotes")),
     (LOG, ("--encoding", "latin-77"), ("unknown encoding 'latin-77'",)),
     (LOG, ("--source", "movielens-100"), ("unknown source 'movielens-100'", "Did you mean 'movielens-100k'")),
 ]

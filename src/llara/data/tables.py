@@ -39,8 +39,11 @@ class Table:
             DataError: If there is none; the message lists what there is and the option that says otherwise.
         """
         if name not in self.frame.columns:
-            found = ", ".join(repr(column) for column in self.names or self.frame.columns)
-            raise DataError(f"{self.source} has no column {name!r}; found {found}. Name the right one with {option}.")
+            names = self.names or self.frame.columns
+            found = ", ".join(repr(column) for column in names)
+            raise DataError(
+                f"{self.source} has no column {name!r}; found {found}. {_doubt(names)}Name the right one with {option}."
+            )
         return self.frame[name]
 
     def filter(self, keep: pl.Series) -> "Table":
@@ -51,6 +54,14 @@ class Table:
     def with_frame(self, frame: pl.DataFrame) -> "Table":
         """Other columns for the same rows."""
         return Table(frame, self.source, self.locate)
+
+
+def _doubt(names: Sequence[str]) -> str:
+    """What the names of columns say about how the file was read."""
+    if any("\r" in name for name in names):
+        return "Its lines end in carriage returns alone: convert it to common line ends. "
+    separator = next((mark for mark in (";", "\t", "|", ",", "::") if len(names) == 1 and mark in names[0]), None)
+    return f"If the separator is {separator!r}, pass --separator {separator!r}. " if separator else ""
 
 
 def table_of(frame: pl.DataFrame, source: str) -> Table:

@@ -12,7 +12,7 @@ from typing import TextIO
 import polars as pl
 from polars.exceptions import PolarsError
 
-from llara.data.archives import inner_name, refuse_long_lines, unpacked
+from llara.data.archives import LONGEST_LINE, inner_name, refuse_long_lines, unpacked
 from llara.errors import ConfigError, DataError
 
 _SEPARATOR_OF_SUFFIX = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".data": "\t", ".inter": "\t", ".item": "\t"}
@@ -98,9 +98,22 @@ class TextFile:
     def _parse(self, source: Path, columns: Sequence[str] | None) -> tuple[pl.DataFrame, list[str]]:
         lazy = self._fields(source) if len(self.separator) == 1 else self._split_lines(source)
         names = lazy.collect_schema().names()
+        self._refuse_repeated_names(source)
         kept = names if columns is None else [name for name in names if name in columns]
         filled = lazy.filter(~pl.all_horizontal(pl.all().is_null())).select(kept)
         return filled.collect(engine="streaming"), names
+
+    def _refuse_repeated_names(self, source: Path) -> None:
+        """Two columns of one name: the parser would rename the second, and nobody knows which one is meant."""
+        if not self.text.header:
+            return
+        with source.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            _, names = next(self._records(file), (1, []))
+        repeated = [name for place, name in enumerate(names) if name in names[:place]]
+        if repeated:
+            raise DataError(
+                f"{self.path.name} line 1: two columns are called {repeated[0]!r}. Rename one of them, or remove it."
+            )
 
     def _fields(self, source: Path) -> pl.LazyFrame:
         lazy = pl.scan_csv(
@@ -138,12 +151,16 @@ class TextFile:
     def _encoding(self) -> str:
         return "utf-8-sig" if self.text.encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else self.text.encoding
 
-    def _records(self, file: TextIO) -> Iterator[tuple[int, list[str]]]:
-        """Line number, from 1, and fields of each record."""
+    def _records(self, file: TextIO, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+        """Line number, from 1, and fields of each record; `strict` raises csv.Error at a quote that means nothing."""
         if len(self.separator) > 1:
             return ((number, line.rstrip("\r\n").split(self.separator)) for number, line in enumerate(file, start=1))
+        csv.field_size_limit(LONGEST_LINE)
         reader = csv.reader(
-            file, delimiter=self.separator, quoting=csv.QUOTE_MINIMAL if self.text.quotes else csv.QUOTE_NONE
+            file,
+            delimiter=self.separator,
+            quoting=csv.QUOTE_MINIMAL if self.text.quotes else csv.QUOTE_NONE,
+            strict=strict,
         )
         return ((reader.line_num, fields) for fields in reader)
 
@@ -195,21 +212,27 @@ class TextFile:
         if undecodable is not None:
             return undecodable
         with plain.open(encoding=self._encoding, newline="") as file:
-            try:
-                return self._wrong_width(file)
-            except csv.Error as error:
-                return f"{self.path.name}: {error}. Is a quote never closed? Try --no-quotes."
+            return self._wrong_record(file)
 
-    def _wrong_width(self, file: TextIO) -> str | None:
-        width = None
-        for number, fields in self._records(file):
-            width = len(fields) if width is None else width
+    def _wrong_record(self, file: TextIO) -> str | None:
+        width, last = None, 0
+        records = self._records(file, strict=True)
+        while True:
+            try:
+                number, fields = next(records)
+            except StopIteration:
+                return None
+            except csv.Error as error:
+                return (
+                    f"{self.path.name}: the record after line {last} is malformed ({error}). Is a quote never closed, "
+                    "or inside a field? Try --no-quotes."
+                )
+            last, width = number, len(fields) if width is None else width
             if len(fields) > width:
                 return (
                     f"{self.path.name} line {number}: expected {width} fields separated by {self.separator!r}, "
                     f"found {len(fields)}. Is a separator or a quote inside a field? Try --separator or --no-quotes."
                 )
-        return None
 
 
 def first_line(error: PolarsError) -> str:
