@@ -91,3 +91,20 @@ def test_a_long_last_line_without_a_break_is_found(tmp_path: Path) -> None:
     path.write_bytes(b"a\n" + b"x" * (2 * LONGEST_LINE + 5))
     with pytest.raises(DataError, match=r"x.csv line 2: the line is longer"):
         read_table(path)
+
+
+def test_what_macos_packs_beside_a_file_is_no_file(tmp_path: Path) -> None:
+    path = packed(tmp_path, "zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("__MACOSX/folder/._inner.csv", b"junk")
+    assert len(read_table(path).frame) == 2
+
+
+def test_a_compression_that_is_not_known_here_is_told(tmp_path: Path) -> None:
+    path = packed(tmp_path, "zip")
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x01\x02")
+    content[place + 10 : place + 12] = (97).to_bytes(2, "little")
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"cannot be unpacked here .*Unpack it yourself"):
+        read_table(path)

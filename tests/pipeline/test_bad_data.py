@@ -73,6 +73,11 @@ REFUSED: list[tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = [
     (LOG.replace("2,11,6", "2,11,6,9"), (), ("log.csv line 3", "expected 3 fields", "found 4")),
     (LOG.replace("2,11", "2,12"), (), ("log.csv line 3", "item 12 is not in the items", "--drop-unknown-items")),
     (LOG.replace("2,11", ",11"), (), ("log.csv line 3", "user_id is missing")),
+    (LOG.replace("2,11,6", "2,11"), (), ("log.csv line 3", "expected 3 fields", "found 2", "complete")),
+    (LOG.replace("\n2,", '\n"2,').replace("\n1,11", '\n1",11'), (), ("log.csv line 4", "spans several lines", "quote")),
+    (LOG, ("--encoding", "utf-16"), ("log.csv is not utf-16", "--encoding")),
+    (LOG, ("--separator", "§"), ("has no column",)),
+    (LOG, ("--ties", "shuffle", "--seed", "-1"), ("--seed must be at least 0",)),
     (LOG, ("--time", "when"), ("no column 'when'", "found 'user_id'", "--time")),
     (LOG, ("--time-unit", "minutes"), ("--time-unit", "'minutes'", "not one of")),
     (LOG, ("--core", "9"), ("no interaction is left by --core 9",)),
@@ -101,6 +106,38 @@ def test_broken_files_are_refused_with_row_and_remedy(
     message = done.refused()
     for part in parts:
         assert part in message
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("separator", ["\\t", "tab", "\t"])
+def test_a_tab_can_be_given_as_messages_write_it(tmp_path: Path, separator: str) -> None:
+    done = imported(tmp_path, LOG.replace(",", "\t"), "--separator", separator, items=ITEMS.replace(",", "\t"))
+    assert done.code == 0, done.err
+
+
+def test_whole_numbers_of_a_text_catalog_are_numbers_to_the_leak_checks(tmp_path: Path) -> None:
+    items = "item_id,title,plays,code,year\n10,Ten,3,007,1990\n11,Eleven,0,12,\n"
+    assert imported(tmp_path, LOG, items=items).code == 0
+    schema = pl.read_parquet_schema(tmp_path / "made" / "items.parquet")
+    assert (schema["plays"], schema["code"], schema["year"]) == (pl.Int64, pl.String, pl.Int64)
+
+
+def test_histories_end_before_the_gap_also_among_equal_times(tmp_path: Path) -> None:
+    log = "user_id,item_id,timestamp\n1,10,5\n1,,5\n1,11,5\n2,11,6\n"
+    assert imported(tmp_path, log, "--missing-items", "cut").code == 0
+    assert pl.read_parquet(tmp_path / "made" / "interactions.parquet").rows() == [(1, 10, 5), (2, 11, 6)]
+
+
+@pytest.mark.parametrize(
+    "columns", [{"title": [["a"], ["b"]]}, {"title": [b"a", b"b"]}, {"title": [{"a": 1}, {"a": 2}]}]
+)
+def test_titles_that_are_no_texts_are_refused(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+    (tmp_path / "log.csv").write_text(LOG)
+    pl.DataFrame({"item_id": [10, 11], **columns}).write_parquet(tmp_path / "items.parquet")
+    message = llara(
+        "data", "import", tmp_path / "log.csv", tmp_path / "made", "--items", tmp_path / "items.parquet"
+    ).refused()
+    assert "items.parquet: column 'title' is" in message
     assert left_behind(tmp_path) == []
 
 

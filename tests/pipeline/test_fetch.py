@@ -149,6 +149,7 @@ def test_a_broken_record_of_checksums_is_told(mirror: tuple[str, Path], tmp_path
         (("--category", "x"), "movielens-1m", ("has no parts", "--category")),
         (("--checksum", "ml-1m.zip"), "movielens-1m", ("expected NAME=VALUE",)),
         (("--checksum", "ml-1m.zip=abc"), "movielens-1m", ("FILE=sha256:",)),
+        (("--checksum", "ml-2m.zip=sha256:abc"), "movielens-1m", ("no such file", "ml-1m.zip")),
         ((), "steam", ("404", "steam_reviews.json.gz")),
     ],
 )

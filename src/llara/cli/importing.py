@@ -134,6 +134,7 @@ def import_data(
         seed=seed, used_items_only=used_items_only,
     )  # fmt: skip
     meant = _meant_split(split, history_length, min_history)
+    separator = {"\\t": "\t", "tab": "\t"}.get(separator or "", separator)  # as messages and shells write it
     text = TextFormat(separator=separator, encoding=encoding, header=not no_header, quotes=not no_quotes)
     if source is not None:
         info = _import_source(
@@ -365,6 +366,6 @@ def _show_sources(sources: "list[Source]", *, json: bool) -> None:
         table.add_row(entry.name, entry.title, _parts(entry.categories))
     console.out.print(table)
     console.say(
-        "Fetch one:           llara data fetch NAME [--category PART]   (without --category: all its parts)\n"
+        "Fetch one:           llara data fetch NAME [--category PART]   (an unknown PART lists them)\n"
         "Files already here:  llara data import FOLDER_OR_ZIP data/NAME --source NAME"
     )

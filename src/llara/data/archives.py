@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from llara.data.files import DISK_ERRORS
 from llara.errors import DataError
 
 LONGEST_LINE = 16 * 2**20
@@ -71,7 +72,8 @@ def members(archive_path: Path) -> list[str]:
         DataError: If it is no readable .zip.
     """
     with _reading(archive_path), zipfile.ZipFile(archive_path) as archive:
-        return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    return [name for name in names if not _is_of_macos(name)]
 
 
 def refuse_long_lines(path: Path, name: str) -> None:
@@ -100,7 +102,7 @@ def _breaks_before(file: IO[bytes], last_block: int) -> int:
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    files = [entry for entry in archive.infolist() if not entry.is_dir()]
+    files = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_of_macos(entry.filename)]
     if len(files) == 1:
         return files[0]
     names = ", ".join(entry.filename for entry in files[:6]) + (", ..." if len(files) > 6 else "")
@@ -110,9 +112,23 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     )
 
 
+def _is_of_macos(name: str) -> bool:
+    """What macOS packs beside the files themselves."""
+    return name.startswith("__MACOSX/") or name.rsplit("/", maxsplit=1)[-1].startswith("._")
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged or cut short ({error}). Is the download complete?") from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{path} cannot be unpacked here ({error}). Unpack it yourself and name the file.") from error
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise DataError(
+            f"cannot unpack {path} into {tempfile.gettempdir()}: {error.strerror}. Free space there, or set TMPDIR to "
+            "a folder that has it."
+        ) from error

@@ -1,6 +1,6 @@
 """Columns as the rest of the package needs them: identifiers, seconds, numbers, titles, or a message with the row."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import polars as pl
@@ -10,7 +10,7 @@ from llara.errors import DataError
 
 TimeUnit = Literal["s", "ms", "us", "ns", "order"]
 
-_CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
+CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"
 _DECIMAL_INTEGER = r"^-?[0-9]+\.0*$"
 _DATE_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f")
 _ZONED_FORMAT = "%Y-%m-%d %H:%M:%S%.f%z"
@@ -29,7 +29,7 @@ class UnclearTimeUnitError(DataError):
 
     def __init__(self, source: str, column: str, example: int, unit: TimeUnit) -> None:
         self.unit: TimeUnit = unit
-        moment = datetime.fromtimestamp(example / _PER_SECOND[unit], UTC)
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(example // _PER_SECOND[unit], 10**11))
         super().__init__(
             f"{source}: {column} {example} would be far in the future as seconds, and {moment:%Y-%m-%d} in {unit}. "
             f"Pass --time-unit {unit} if that is right, or --time-unit s if they are seconds."
@@ -59,7 +59,8 @@ def id_column(table: Table, name: str, option: str) -> pl.Series:
         values = values.cast(pl.String)
     if values.dtype != pl.String:
         raise DataError(f"{table.source}: column {name!r} is {values.dtype}; identifiers are integers or texts.")
-    whole = values.str.contains(_CANONICAL_INTEGER)
+    _refuse(table, values.str.contains("\n", literal=True), values, f"{name} {{}} spans several lines; a stray quote?")
+    whole = values.str.contains(CANONICAL_INTEGER)
     if whole.all():
         return values.cast(pl.Int64)
     decimal = values.str.contains(_DECIMAL_INTEGER)
@@ -113,6 +114,8 @@ def number_column(table: Table, name: str, option: str) -> pl.Series:
         DataError: If the column is missing, or a value is missing or not a finite number; the message names its row.
     """
     values = table.column(name, option)
+    if values.dtype.is_nested() or values.dtype == pl.Binary:
+        raise DataError(f"{table.source}: column {name!r} is {values.dtype}; expected numbers.")
     text = values.str.strip_chars() if values.dtype == pl.String else values
     numbers = text.cast(pl.Float64, strict=False)
     _refuse(table, ~numbers.is_finite().fill_null(False), values, f"{name} {{}} is not a number")
@@ -126,6 +129,8 @@ def title_column(table: Table, name: str, option: str) -> pl.Series:
         DataError: If the column is missing, or a title is missing or empty; the message names its row.
     """
     values = table.column(name, option)
+    if values.dtype.is_nested() or values.dtype == pl.Binary:
+        raise DataError(f"{table.source}: column {name!r} is {values.dtype}; titles are texts.")
     titles = one_line(values.cast(pl.String))
     _refuse(table, (titles == "").fill_null(True), values, f"{name} is empty or missing; every item needs a title")
     return titles

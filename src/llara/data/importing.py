@@ -7,6 +7,7 @@ from typing import Literal
 import polars as pl
 
 from llara.data.columns import (
+    CANONICAL_INTEGER,
     TimeUnit,
     id_column,
     number_column,
@@ -203,9 +204,11 @@ def _without_missing_items(
     if mode == "drop":
         return log.filter(~missing), int(missing.sum())
     frame = pl.DataFrame({"user": log.column(user, "--user"), "time": _times(log, time, time_unit), "missing": missing})
-    first_gap = pl.col("time").filter("missing").min().over("user")
-    is_before = frame.select((pl.col("time") < first_gap).fill_null(value=True)).to_series()
-    return log.filter(is_before), int((~is_before).sum())
+    in_time = frame.with_row_index("row").sort("time", maintain_order=True)
+    is_past = pl.col("missing").cast(pl.Int8).cum_max().over("user") > 0
+    past = in_time.filter(is_past)["row"]
+    is_before = ~pl.int_range(len(frame), dtype=pl.UInt32, eager=True).is_in(past.implode())
+    return log.filter(is_before), len(past)
 
 
 def _times(log: Table, time: str | None, unit: TimeUnit | None) -> pl.Series:
@@ -237,7 +240,14 @@ def items_from_file(table: Table, *, item: str, title: str) -> pl.DataFrame:
     table.column(item, "--items-item"), table.column(title, "--title")
     taken: dict[str, str] = {name: f"source_{name}" for name in ("item_id", "title") if name in table.frame.columns}
     names = {**taken, title: "title", item: "item_id"}
-    return validated_items(table.with_frame(table.frame.rename(names)))
+    return _with_numbers(validated_items(table.with_frame(table.frame.rename(names))))
+
+
+def _with_numbers(items: pl.DataFrame) -> pl.DataFrame:
+    """Metadata of text files whose values are all integers as numbers, as in Parquet: leak checks look at numbers."""
+    texts = [name for name in items.columns[2:] if items.schema[name] == pl.String]
+    whole = [name for name in texts if items[name].str.contains(CANONICAL_INTEGER).all() and items[name].count()]
+    return items.with_columns(pl.col(whole).cast(pl.Int64)) if whole else items
 
 
 def _items_from_log(log: Table, *, item: str, title: str) -> pl.DataFrame:

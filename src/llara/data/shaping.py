@@ -47,6 +47,8 @@ class ShapeConfig:
         ):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}.")
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}.")
         if self.max_length is not None and self.max_length < self.min_length:
             raise ConfigError(f"--max-length {self.max_length} is smaller than --min-length {self.min_length}.")
 

@@ -1,6 +1,7 @@
 """Tables as their publishers wrote them: CSV, TSV, other separated text, JSON Lines, Parquet, each row traceable."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -148,7 +149,7 @@ def _refuse_mixed_types(plain: Path, name: str, frame: pl.DataFrame, texts: list
     for column in texts:
         if not frame[column].str.contains(r"^-?\d+$").any():
             continue
-        key = rf'"{column}"\s*:\s*'
+        key = rf'"{re.escape(column)}"\s*:\s*'
         number, text = (
             pl.scan_lines(plain)
             .select(

@@ -96,10 +96,12 @@ class TextFile:
         raise AssertionError(f"{self.path.name} has no row {row}")
 
     def _parse(self, source: Path, columns: Sequence[str] | None) -> tuple[pl.DataFrame, list[str]]:
-        lazy = self._fields(source) if len(self.separator) == 1 else self._split_lines(source)
+        lazy = self._fields(source) if self._is_one_byte else self._split_lines(source)
         names = lazy.collect_schema().names()
         self._refuse_repeated_names(source)
         kept = names if columns is None else [name for name in names if name in columns]
+        if self._is_one_byte and lazy.select(pl.last().is_null().any()).collect(engine="streaming").item():
+            self._refuse_short_records(source, len(names))
         filled = lazy.filter(~pl.all_horizontal(pl.all().is_null())).select(kept)
         return filled.collect(engine="streaming"), names
 
@@ -114,6 +116,21 @@ class TextFile:
             raise DataError(
                 f"{self.path.name} line 1: two columns are called {repeated[0]!r}. Rename one of them, or remove it."
             )
+
+    @property
+    def _is_one_byte(self) -> bool:
+        """Whether the parser can take the separator."""
+        return len(self.separator.encode()) == 1
+
+    def _refuse_short_records(self, source: Path, width: int) -> None:
+        """Name the first record with fewer fields than columns, which the parser would fill up with nothing."""
+        with source.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            for number, fields in self._records(file):
+                if any(fields) and len(fields) < width:
+                    raise DataError(
+                        f"{self.path.name} line {number}: expected {width} fields separated by {self.separator!r}, "
+                        f"found {len(fields)}. Is the download complete?"
+                    )
 
     def _fields(self, source: Path) -> pl.LazyFrame:
         lazy = pl.scan_csv(
@@ -153,7 +170,7 @@ class TextFile:
 
     def _records(self, file: TextIO, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
         """Line number, from 1, and fields of each record; `strict` raises csv.Error at a quote that means nothing."""
-        if len(self.separator) > 1:
+        if not self._is_one_byte:
             return ((number, line.rstrip("\r\n").split(self.separator)) for number, line in enumerate(file, start=1))
         csv.field_size_limit(LONGEST_LINE)
         reader = csv.reader(
@@ -180,8 +197,11 @@ class TextFile:
                 ):
                     while block := source.read(_BLOCK):
                         target.write(block)
-            except UnicodeDecodeError as error:
-                raise DataError(self._undecodable(plain) or f"{self.path}: {error}") from error
+            except UnicodeError as error:
+                raise DataError(
+                    self._undecodable(plain)
+                    or f"{self.path.name} is not {self.text.encoding} ({error}). Try another --encoding."
+                ) from error
             except LookupError as error:
                 raise ConfigError(
                     f"unknown encoding {self.text.encoding!r}. Common ones are utf-8 and latin-1."
@@ -200,6 +220,8 @@ class TextFile:
                 try:
                     line.decode(self._encoding)
                 except UnicodeDecodeError as error:
+                    if "16" in self._encoding or "32" in self._encoding:
+                        return None  # such text has no lines of bytes
                     return (
                         f"{self.path.name} line {number}: byte 0x{error.object[error.start]:02x} is not "
                         f"{self.text.encoding}. If the file is Latin-1, pass --encoding latin-1."

@@ -43,6 +43,10 @@ def fetch_files(
         DataError: If a file cannot be downloaded or is not the expected one.
     """
     _refuse_category(source, category)
+    unknown = set(checksums or {}) - {file.of_category(category).name for file in source.files}
+    if unknown:
+        known = ", ".join(file.of_category(category).name for file in source.files)
+        raise ConfigError(f"--checksum {min(unknown)}: source {source.name!r} has no such file; it has {known}.")
     folder = cache / (source.name if category is None else f"{source.name}-{category}")
     recorded = _read_record(folder)
     files = [file.of_category(category) for file in source.files]

@@ -43,6 +43,8 @@ def import_source(
     """
     refuse_taken(output, force=force, marker=INFO_FILE)
     refuse_bad_split(split)
+    if category is not None and not source.categories:
+        raise ConfigError(f"source {source.name!r} has no parts: leave out --category.")
     shape = shape or ShapeConfig()
     with tempfile.TemporaryDirectory(prefix="llara-") as scratch:
         raw = source.read(RawFiles(path, Path(scratch)), ReadOptions(shape=shape, name=category))
