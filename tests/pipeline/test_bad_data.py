@@ -340,3 +340,31 @@ def test_a_folder_from_before_splits_were_recorded_is_still_read(tmp_path: Path)
     del content["split"]
     path.write_text(json.dumps(content))
     assert load_dataset(tmp_path / "made").info.split == {}
+
+
+@pytest.mark.parametrize(("key", "value"), [("split", []), ("split", None), ("origin", [])])
+def test_a_damaged_record_of_the_folder_is_told(tmp_path: Path, key: str, value: object) -> None:
+    assert imported(tmp_path, LOG).code == 0
+    path = tmp_path / "made" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    outcome = llara("data", "check", tmp_path / "made")
+    assert (outcome.code, "Traceback" in outcome.err) == (2, False)
+    assert f"'{key}' is" in outcome.out
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"split": "train", "history": [["a"]], "target": 10},
+        {"split": "train", "history": [None, 10], "target": 11},
+        {"split": "train", "history": ["ten"], "target": 11},
+    ],
+)
+def test_rows_of_another_kind_are_told(tmp_path: Path, row: dict[str, object]) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "items.csv").write_text(ITEMS)
+    done = llara(
+        "data", "import", tmp_path / "rows.jsonl", tmp_path / "made", "--rows", "--items", tmp_path / "items.csv"
+    )
+    assert "rows.jsonl" in done.refused()
+    assert left_behind(tmp_path) == []

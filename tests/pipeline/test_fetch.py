@@ -138,6 +138,9 @@ def test_a_broken_record_of_checksums_is_told(mirror: tuple[str, Path], tmp_path
     message = llara(*fetch(tmp_path, mirror[0], "--accept-license")).refused()
     assert "checksums.json is not valid JSON" in message
     assert "Remove it" in message
+    for content in ("[]", '{"ml-1m.zip": 5}'):
+        record.write_text(content)
+        assert "no record of checksums" in llara(*fetch(tmp_path, mirror[0], "--accept-license")).refused()
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,9 @@ def read_info(folder: Path) -> DatasetInfo:
     for key in expected:
         if key not in content:
             raise DataError(f"{path} lacks the key {key!r}. Import the data again.")
+    for key in ("origin", "split"):
+        if not isinstance(content[key], dict):
+            raise DataError(f"{path}: {key!r} is {content[key]!r}, expected a mapping. Import the data again.")
     return DatasetInfo(**{key: content[key] for key in expected})
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from llara.data.columns import (
     CANONICAL_INTEGER,
@@ -164,7 +165,13 @@ def import_rows(
     refuse_bad_split(split)
     catalog = items_from_file(read_table(items, items_text), item=item, title=title)
     origin: dict[str, object] = {"rows": rows.name, "items": items.name, "split_names": dict(split_names or {})}
-    raw = raw_rows(read_table(rows), catalog, padding=padding, split_names=split_names, origin=origin)
+    try:
+        raw = raw_rows(read_table(rows), catalog, padding=padding, split_names=split_names, origin=origin)
+    except (PolarsError, TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n", maxsplit=1)[0]
+        raise DataError(
+            f"{rows} does not hold rows: {reason}. Expected histories as lists of item ids, and padding of their kind."
+        ) from error
     return write_rows(raw, output, name=name, noun=noun, split=split, force=force)
 
 
@@ -324,7 +331,7 @@ def _refuse_unknown_items(table: Table, released: pl.DataFrame, catalog: pl.Data
     refuse_unknown(table, target, known_targets, "the items file")
     seen = released.with_row_index("row").filter(pl.col("history").list.len() > 0).explode("history")
     items, known_items = same_kind(seen["history"], known)
-    unknown = (~items.is_in(known_items.implode())).arg_true()
+    unknown = (~items.is_in(known_items.implode()).fill_null(value=False)).arg_true()
     if len(unknown):
         remedy = "If it fills up short histories, pass it as --padding." if padding is None else "Is --padding right?"
         raise DataError(

@@ -117,3 +117,10 @@ def test_movielens_100k_as_published_is_its_tidy_copy(real_data: Path, tmp_path:
     expected = pl.read_parquet(real_data / "movielens_100k" / "interactions.parquet")
     for column in ("user_id", "item_id", "timestamp", "rating"):
         assert log[column].to_list() == expected[column].to_list()
+
+
+def test_files_of_another_shape_are_told(ml_20m: Path, tmp_path: Path) -> None:
+    (ml_20m / "movies.csv").write_text("movieId,title\n2,Ran\n")
+    with pytest.raises(DataError, match=r"is not what source 'movielens-20m' publishes: .*genres"):
+        import_source(SOURCES["movielens-20m"], ml_20m, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

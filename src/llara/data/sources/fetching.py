@@ -96,6 +96,8 @@ def _read_record(folder: Path) -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON ({error}). Remove it to record the files anew.") from error
+    if not isinstance(content, dict) or not all(isinstance(checksum, str) for checksum in content.values()):
+        raise DataError(f"{path} is no record of checksums by file name. Remove it to record the files anew.")
     return {name: checksum for name, checksum in content.items() if (folder / name).is_file()}
 
 

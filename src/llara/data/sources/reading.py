@@ -4,12 +4,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from polars.exceptions import PolarsError
+
 from llara.data.files import refuse_taken
 from llara.data.folder import INFO_FILE, DatasetInfo
 from llara.data.raw import RawLog, refuse_bad_split, write_log, write_rows
 from llara.data.shaping import ShapeConfig
 from llara.data.sources.source import RawFiles, ReadOptions, Source
-from llara.errors import ConfigError
+from llara.data.text_files import first_line
+from llara.errors import ConfigError, DataError
 
 
 def import_source(
@@ -47,7 +50,13 @@ def import_source(
         raise ConfigError(f"source {source.name!r} has no parts: leave out --category.")
     shape = shape or ShapeConfig()
     with tempfile.TemporaryDirectory(prefix="llara-") as scratch:
-        raw = source.read(RawFiles(path, Path(scratch)), ReadOptions(shape=shape, name=category))
+        try:
+            raw = source.read(RawFiles(path, Path(scratch)), ReadOptions(shape=shape, name=category))
+        except PolarsError as error:
+            raise DataError(
+                f"{path} is not what source {source.name!r} publishes: {first_line(error)}. Are the files complete and "
+                "unchanged?"
+            ) from error
         raw.origin.update({"source": source.name, "homepage": source.homepage, "category": category})
         if isinstance(raw, RawLog):
             return write_log(raw, output, name=name, noun=noun or source.noun, shape=shape, split=split, force=force)
