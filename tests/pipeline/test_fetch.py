@@ -149,6 +149,7 @@ def test_a_broken_record_of_checksums_is_told(mirror: tuple[str, Path], tmp_path
         ((), "movielens-2m", ("unknown source 'movielens-2m'", "movielens-")),
         ((), "amazon-2014", ("several parts", "--category", "Beauty", "Video_Games")),
         (("--category", "Bueaty"), "amazon-2014", ("no part 'Bueaty'", "Beauty")),
+        (("--seed", "3"), "movielens-1m", ("--seed is the seed of --ties shuffle",)),
         (("--category", "x"), "movielens-1m", ("has no parts", "--category")),
         (("--checksum", "ml-1m.zip"), "movielens-1m", ("expected NAME=VALUE",)),
         (("--checksum", "ml-1m.zip=abc"), "movielens-1m", ("FILE=sha256:",)),

@@ -163,6 +163,7 @@ def import_data(
 
 
 def fetch_data(
+    context: typer.Context,
     source: Annotated[str | None, typer.Argument(help="Name of the data set; without it, all are listed.")] = None,
     output: Annotated[Path | None, typer.Argument(help="Dataset folder to make; default data/NAME.")] = None,
     category: Category = None,
@@ -203,6 +204,7 @@ def fetch_data(
         _show_sources(list(SOURCES.values()), json=json)
         return
     known = find_source(source)
+    _refuse_unused_seed(context)
     output = output or Path("data") / (source if category is None else f"{source}-{category}")
     shape = ShapeConfig(
         min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
@@ -248,7 +250,13 @@ def _refuse_unused(context: typer.Context, way: str) -> None:
     unused = ", ".join(f"--{name.replace('_', '-')}" for name in given if name not in _USED[way])
     if unused:
         raise ConfigError(f"{unused} would not be used when importing {_WAYS[way]}. Leave it out.")
-    if "seed" in given and context.params["ties"] != "shuffle":
+    _refuse_unused_seed(context)
+
+
+def _refuse_unused_seed(context: typer.Context) -> None:
+    from llara.errors import ConfigError
+
+    if _is_given(context, "seed") and context.params["ties"] != "shuffle":
         raise ConfigError("--seed is the seed of --ties shuffle; with --ties file it would not be used. Leave it out.")
 
 
