@@ -35,7 +35,12 @@ def test_what_is_written_is_read(toy: Dataset, toy_folder: Path) -> None:
 
 def test_other_types_are_made_into_the_folders_types(tmp_path: Path, toy_items: pl.DataFrame) -> None:
     log = pl.DataFrame(
-        {"user_id": ["007", "7"], "item_id": [10.0, 11.0], "timestamp": ["2020-01-01", "1577836801"], "rating": [1, 2]}
+        {
+            "user_id": ["007", "7"],
+            "item_id": [10.0, 11.0],
+            "timestamp": ["2020-01-01", "2020-01-01T00:00:01"],
+            "rating": [1, 2],
+        }
     )
     write(tmp_path / "x", log, toy_items)
     frame = pl.read_parquet(tmp_path / "x" / "interactions.parquet")

@@ -12,6 +12,7 @@ from llara.data import (
     ShapeConfig,
     SplitConfig,
     TextFormat,
+    check_leakage,
     import_log,
     import_rows,
     load_dataset,
@@ -216,6 +217,37 @@ def test_lengths_stand_in_for_a_padding_identifier(tmp_path: Path) -> None:
     assert split.validation.history_length.tolist() == [1]
 
 
+NAMED_ROWS = pl.DataFrame(
+    {
+        "split": ["train", "train", "train", "validation", "test", "test"],
+        "user_id": ["ann", "bob", "ann", "ann", "eve", "bob"],
+        "history": [[0], [5], [0, 1], [0, 1, 2], [4, 6], [7, 8]],
+        "target": [1, 6, 2, 3, 7, 2],
+    }
+)
+
+
+def test_rows_that_name_their_users_are_put_together_by_user(tmp_path: Path) -> None:
+    dataset = load_dataset(imported_rows(tmp_path, NAMED_ROWS, None))
+    sequences = {
+        user: [dataset.catalog.item_ids[item] for item in dataset.log.sequences[index]]
+        for index, user in enumerate(dataset.log.user_ids)
+    }
+    assert sequences == {"ann": [0, 1, 2, 3], "bob": [5, 6, 7, 8, 2], "eve": [4, 6, 7]}
+    split = split_dataset(dataset, SplitConfig(method="rows", min_history=1))
+    assert [dataset.log.user_ids[user] for user in split.train.user_index] == ["ann", "bob", "ann"]
+    found = {finding.name: finding for finding in check_leakage(dataset, split)}["shared-users"]
+    assert found.level == "leak"
+    assert found.numbers == {"training_validation": 1, "training_test": 1, "validation_test": 0}
+
+
+def test_rows_whose_users_are_apart_leave_no_doubt_about_them(tmp_path: Path) -> None:
+    rows = NAMED_ROWS.with_columns(user_id=pl.col("split") + pl.col("user_id"))
+    dataset = load_dataset(imported_rows(tmp_path, rows, None))
+    split = split_dataset(dataset, SplitConfig(method="rows", min_history=1))
+    assert {finding.name: finding.level for finding in check_leakage(dataset, split)}["shared-users"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("change", "padding", "message"),
     [
@@ -226,6 +258,10 @@ def test_lengths_stand_in_for_a_padding_identifier(tmp_path: Path) -> None:
         (ROWS.with_columns(seq=pl.lit(1)), 9, r"column 'seq' is Int32, expected a list"),
         (ROWS.with_columns(len_seq=pl.lit(2)), 9, r"row 1: len_seq says 2 items, the history has 0 beside the padding"),
         (ROWS, 8, r"row 1: len_seq says 1 items, the history has 2"),
+        (ROWS.with_columns(seq=pl.lit([0.5])), None, r"rows.parquet row 1 \(history\): id 0.5 is not a whole number"),
+        (ROWS.with_columns(seq=pl.lit([0, None])), None, r"rows.parquet row 1 \(history\): id is missing"),
+        (ROWS.with_columns(len_seq=pl.lit(3)), None, r"row 1: len_seq says 3 items, the history has 2"),
+        (ROWS.with_columns(len_seq=pl.lit(-1)), None, r"row 1: len_seq says -1 items, the history has 2"),
     ],
 )
 def test_broken_rows_are_named(tmp_path: Path, change: pl.DataFrame, padding: int | None, message: str) -> None:

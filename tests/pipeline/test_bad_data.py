@@ -43,7 +43,13 @@ def left_behind(folder: Path) -> list[str]:
         (LOG, (), ITEMS.replace("Ten", '"Ten, ""the"" number;\n with a break"')),
         (LOG.replace(",", "|"), ("--separator", "|"), ITEMS.replace(",", "|").replace("Ten", "a,b;c::d")),
         (LOG.replace(",", "::"), ("--separator", "::"), ITEMS.replace(",", "::").replace("Ten", 'say "hi|')),
-        (LOG.replace(",5", ",1970-01-01T00:00:05Z"), (), ITEMS),
+        (
+            LOG.replace(",5", ",1970-01-01T00:00:05Z")
+            .replace(",6", ",1970-01-01T00:00:06")
+            .replace(",7", ",1970-01-01T02:00:07+02:00"),
+            (),
+            ITEMS,
+        ),
         (LOG.replace("\n2", "\n\n\n2"), (), ITEMS + "\n\n"),
         (LOG.replace("1,10", ' "1" , 10').replace(' "1" ', '"1"'), (), ITEMS),
     ],
@@ -60,7 +66,7 @@ def test_awkward_but_clear_files_are_read(
 
 REFUSED: list[tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = [
     (LOG.replace("\n2,", "\n2.0,"), (), ("log.csv line 3", "'2.0' is a decimal number", "Mend or drop")),
-    (LOG.replace(",6", ",nan"), (), ("log.csv line 3", "'nan'", "neither whole seconds nor an ISO 8601 date")),
+    (LOG.replace(",6", ",nan"), (), ("log.csv line 3", "'nan'", "neither a number nor an ISO 8601 date")),
     (LOG.replace(",6", ",-6"), (), ("log.csv line 3", "'-6'", "is before 1970")),
     (LOG.replace(",6", ","), (), ("log.csv line 3", "timestamp None")),
     (LOG.replace(",6", ",1e400"), (), ("log.csv line 3", "'1e400'")),
@@ -83,7 +89,15 @@ REFUSED: list[tuple[str | bytes, tuple[str, ...], tuple[str, ...]]] = [
     (LOG, ("--core", "9"), ("no interaction is left by --core 9",)),
     (LOG, ("--min-rating", "3"), ("--min-rating needs a rating column",)),
     (LOG, ("--ties", "none"), ("--ties", "'none'", "not one of")),
-    (LOG, ("--noun", "film"), ("unknown noun 'film'",)),
+    (LOG, ("--noun", "film"), ("'film' is not one of", "'game'")),
+    (LOG.replace(",6", ",2020-01-01"), (), ("log.csv line 3", "'2020-01-01' is a date", "'5' in log.csv line 2")),
+    (LOG.replace(",6", ",1600000000000"), (), ("log.csv line 3", "far in the future as seconds")),
+    (LOG.replace(",5", ",20200105").replace(",6", ",20200106").replace(",7", ",20200107"), (), ("--time-unit date",)),
+    (LOG.replace("1,10", "Ann,10").replace("2,11", "Ann ,11"), (), ("log.csv line 3", "'Ann '", "white space")),
+    (LOG, ("--time", "none", "--time-unit", "ms"), ("--time-unit ms", "--time none")),
+    (LOG, ("--split", "rows"), ("--split rows needs released rows",)),
+    (LOG, ("--time", "none", "--split", "time"), ("--split time needs real times",)),
+    (LOG, ("--time-unit", "order", "--split", "time"), ("--split time needs real times",)),
     (LOG, ("--separator", "::"), ("has no column", "If the separator is ','")),
     (LOG.replace(",", ";"), (), ("has no column", "pass --separator ';'")),
     (LOG.replace("\n", "\r"), (), ("carriage returns", "convert it")),
@@ -184,7 +198,9 @@ def test_milliseconds_are_told_and_taken_when_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 2)])
 def test_milliseconds_are_asked_about_at_a_terminal(tmp_path: Path, answer: str, code: int) -> None:
-    (tmp_path / "log.csv").write_text(LOG.replace(",5", ",1600000000000").replace(",6", ",1600000000000"))
+    (tmp_path / "log.csv").write_text(
+        LOG.replace(",5", ",1600000000000").replace(",6", ",1600000000000").replace(",7", ",1600000009000")
+    )
     (tmp_path / "items.csv").write_text(ITEMS)
     terminal, theirs = pty.openpty()
     command = [sys.executable, "-c", "from llara.cli import main; main()", "data", "import", "log.csv", "made"]
@@ -368,3 +384,57 @@ def test_rows_of_another_kind_are_told(tmp_path: Path, row: dict[str, object]) -
     )
     assert "rows.jsonl" in done.refused()
     assert left_behind(tmp_path) == []
+
+
+def test_the_items_file_may_be_written_otherwise_than_the_log(tmp_path: Path) -> None:
+    items = '10;Zehn\n11;Fünf "Elf\n'.encode("latin-1")
+    options = ("--items-separator", ";", "--items-encoding", "latin-1", "--items-no-header", "--items-no-quotes")
+    done = imported(tmp_path, LOG, *options, "--items-item", "1", "--title", "2", items=items)
+    assert done.code == 0, done.err
+    titles = pl.read_parquet(tmp_path / "made" / "items.parquet")["title"].to_list()
+    assert titles == ["Zehn", 'Fünf "Elf']
+
+
+@pytest.mark.parametrize("options", [("--separator", ";"), ("--no-quotes",), ("--items-encoding", "latin-1")])
+def test_options_about_text_are_refused_where_no_text_is_read(tmp_path: Path, options: tuple[str, ...]) -> None:
+    log = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "timestamp": [5, 6], "title": ["A", "B"]})
+    log.write_parquet(tmp_path / "log.parquet")
+    done = llara("data", "import", tmp_path / "log.parquet", tmp_path / "made", *options)
+    assert f"{options[0]} would not be used: it is about separated text" in done.refused()
+
+
+def test_a_column_called_rating_that_is_none_can_be_left_alone(tmp_path: Path) -> None:
+    log = LOG.replace("timestamp\n", "timestamp,rating\n").replace(",5\n", ",5,PG\n").replace(",6\n", ",6,G\n")
+    log = log.replace(",7\n", ",7,R\n")
+    assert "rating 'PG' is not a number" in imported(tmp_path, log).refused()
+    assert imported(tmp_path, log, "--rating", "none").code == 0
+    assert pl.read_parquet(tmp_path / "made" / "interactions.parquet").columns == ["user_id", "item_id", "timestamp"]
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_blank_items_are_missing_items(tmp_path: Path, blank: str) -> None:
+    log = "user_id,item_id,timestamp,title\n1,a,5,A\n1," + blank + ",6,?\n2,b,7,B\n"
+    (tmp_path / "log.csv").write_text(log)
+    done = llara("data", "import", tmp_path / "log.csv", tmp_path / "made", "--missing-items", "drop")
+    assert done.code == 0, done.err
+    assert "Left out: 1 rows at missing items" in done.err
+    assert pl.read_parquet(tmp_path / "made" / "items.parquet")["title"].to_list() == ["A", "B"]
+
+
+def test_other_titles_of_an_item_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp,title\n1,a,5,A\n1,a,6,A (1995)\n2,a,7,A\n")
+    done = llara("data", "import", tmp_path / "log.csv", tmp_path / "made")
+    assert "Left out: 1 other titles of items" in done.err
+
+
+@pytest.mark.parametrize(
+    ("unit", "first", "second"),
+    [(("--time-unit", "ms"), "1600000000900", "1600000000100"), ((), "1600000000.9", "1600000000.1"),
+     ((), "2020-09-13T12:26:40.9Z", "2020-09-13T12:26:40.1Z")],
+)  # fmt: skip
+def test_the_order_within_a_second_is_kept(tmp_path: Path, unit: tuple[str, ...], first: str, second: str) -> None:
+    log = f"user_id,item_id,timestamp\n1,10,{first}\n1,11,{second}\n"
+    assert imported(tmp_path, log, *unit).code == 0
+    frame = pl.read_parquet(tmp_path / "made" / "interactions.parquet")
+    assert frame["item_id"].to_list() == [11, 10]
+    assert frame["timestamp"].to_list() == [1_600_000_000] * 2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llara.data.sources import Source
 
 Name = Annotated[str | None, typer.Option(help="Name of the data set; default: the folder's.")]
-Noun = Annotated[str | None, typer.Option(help="What an item is: movie, game, artist, book or item.")]
+Noun = Annotated[Literal["movie", "game", "artist", "book", "item"] | None, typer.Option(help="What an item is.")]
 Category = Annotated[str | None, typer.Option(help="Part of a collection, such as Beauty or poetry.")]
 MinRating = Annotated[float | None, typer.Option(help="Keep only interactions rated at least this.")]
 Repeats = Annotated[Literal["keep", "first", "last"], typer.Option(help="The same user and item several times.")]
@@ -23,8 +23,8 @@ Core = Annotated[int, typer.Option(help="Keep users and items with this many int
 MinLength = Annotated[int, typer.Option(help="Leave out users with fewer interactions.")]
 MaxLength = Annotated[int | None, typer.Option(help="Keep the latest interactions of each user.")]
 Unit = Annotated[
-    Literal["s", "ms", "us", "ns", "order"] | None,
-    typer.Option(help="What numeric times count; order: places in an order, no times. Default: seconds."),
+    Literal["s", "ms", "us", "ns", "date", "order"] | None,
+    typer.Option(help="What numeric times count; date: days as 20200131; order: places, no times. Default: seconds."),
 ]
 Ties = Annotated[
     Literal["file", "shuffle"],
@@ -49,7 +49,9 @@ UsedItems = Annotated[
 
 _ALWAYS = {"path", "output", "name", "noun", "split", "history_length", "min_history", "force", "json"}
 _SHAPING = {"min_rating", "repeats", "core", "min_length", "max_length", "ties", "seed", "used_items_only"}
-_TEXT = {"separator", "encoding", "no_header", "no_quotes"}
+_LOG_TEXT = {"separator", "encoding", "no_header", "no_quotes"}
+_ITEMS_TEXT = {"items_separator", "items_encoding", "items_header", "items_quotes"}
+_TEXT = _LOG_TEXT | _ITEMS_TEXT
 _COLUMNS = {"user", "time", "time_unit", "rating", "items_item", "missing_items", "drop_unknown_items"}
 _USED = {
     "--source": _ALWAYS | _SHAPING | {"source", "category"},
@@ -81,7 +83,9 @@ def import_data(
     ] = "timestamp",
     time_unit: Unit = None,
     title: Annotated[str, typer.Option(help="Column of the title.")] = "title",
-    rating: Annotated[str | None, typer.Option(help="Column of the rating.")] = None,
+    rating: Annotated[
+        str, typer.Option(help='Column of the rating; `auto`: "rating" if there is one; `none`: there is none.')
+    ] = "auto",
     min_rating: MinRating = None,
     repeats: Repeats = "keep",
     core: Core = 1,
@@ -116,6 +120,16 @@ def import_data(
     no_quotes: Annotated[
         bool, typer.Option("--no-quotes", help="Quotes in text files are ordinary characters.")
     ] = False,
+    items_separator: Annotated[str | None, typer.Option(help="The same of the items file, if it differs.")] = None,
+    items_encoding: Annotated[str | None, typer.Option(help="The same of the items file, if it differs.")] = None,
+    items_header: Annotated[
+        bool | None,
+        typer.Option("--items-header/--items-no-header", help="The same of the items file, if it differs."),
+    ] = None,
+    items_quotes: Annotated[
+        bool | None,
+        typer.Option("--items-quotes/--items-no-quotes", help="The same of the items file, if it differs."),
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -134,32 +148,62 @@ def import_data(
         seed=seed, used_items_only=used_items_only,
     )  # fmt: skip
     meant = _meant_split(split, history_length, min_history)
-    separator = {"\\t": "\t", "tab": "\t"}.get(separator or "", separator)  # as messages and shells write it
-    text = TextFormat(separator=separator, encoding=encoding, header=not no_header, quotes=not no_quotes)
+    text = TextFormat(separator=_separator(separator), encoding=encoding, header=not no_header, quotes=not no_quotes)
+    items_text = TextFormat(
+        separator=_separator(items_separator) or text.separator,
+        encoding=items_encoding or text.encoding,
+        header=text.header if items_header is None else items_header,
+        quotes=text.quotes if items_quotes is None else items_quotes,
+    )
     if source is not None:
         info = _import_source(
             source, path, output, shape, split=meant, category=category, name=name, noun=noun, force=force
         )
-    elif rows:
+        return _show_made(output, info, json=json)
+    _refuse_unused_text(context, [] if rows else [path], [] if items is None else [items])
+    if rows:
         if items is None:
             raise ConfigError("--rows needs --items: the file that gives each item's title.")
-        pads = int(padding) if padding is not None and padding.lstrip("-").isdigit() else padding
         info = import_rows(
-            path, output, items=items, padding=pads, split_names=_pairs(split_as or []), split=meant, item=item,
-            title=title, name=name, noun=noun or "item", items_text=text, force=force,
+            path, output, items=items, padding=_identifier(padding), split_names=_pairs(split_as or []), split=meant,
+            item=item, title=title, name=name, noun=noun or "item", items_text=items_text, force=force,
         )  # fmt: skip
-    else:
+        return _show_made(output, info, json=json)
 
-        def read(unit: "TimeUnit | None") -> "DatasetInfo":
-            return import_log(
-                path, output, items=items, user=user, item=item, time=None if time == "none" else time, time_unit=unit,
-                title=title, rating=rating, items_item=items_item, missing_items=missing_items,
-                drop_unknown_items=drop_unknown_items, shape=shape, split=meant, name=name,
-                noun=noun or "item", text=text, force=force,
-            )  # fmt: skip
+    def read(unit: "TimeUnit | None") -> "DatasetInfo":
+        return import_log(
+            path, output, items=items, user=user, item=item, time=_unless_none(time), time_unit=unit, title=title,
+            rating=_unless_none(rating), items_item=items_item, missing_items=missing_items,
+            drop_unknown_items=drop_unknown_items, shape=shape, split=meant, name=name, noun=noun or "item",
+            text=text, items_text=items_text, force=force,
+        )  # fmt: skip
 
-        info = _asking_for_unit(read, time_unit)
-    _show_made(output, info, json=json)
+    _show_made(output, _asking_for_unit(read, time_unit), json=json)
+
+
+def _separator(given: str | None) -> str | None:
+    """As messages and shells write it."""
+    return {"\\t": "\t", "tab": "\t"}.get(given or "", given)
+
+
+def _identifier(given: str | None) -> int | str | None:
+    return int(given) if given is not None and given.lstrip("-").isdigit() else given
+
+
+def _unless_none(column: str) -> str | None:
+    return None if column == "none" else column
+
+
+def _refuse_unused_text(context: typer.Context, logs: list[Path], items: list[Path]) -> None:
+    """Refuse options about separated text where no file is such a text, or no items file is given."""
+    from llara.data.tables import is_separated_text
+    from llara.errors import ConfigError
+
+    for names, files in ((_LOG_TEXT, logs + items), (_ITEMS_TEXT, items)):
+        given = [f"--{name.replace('_', '-')}" for name in context.params if name in names and _is_given(context, name)]
+        if given and not any(is_separated_text(path) for path in files):
+            read = ", ".join(path.name for path in files) or "no such file"
+            raise ConfigError(f"{', '.join(given)} would not be used: it is about separated text, and {read} is read.")
 
 
 def fetch_data(

@@ -11,16 +11,16 @@ from llara.data.candidates import (
 )
 from llara.data.catalog import Catalog, item_order
 from llara.data.checking import Finding, check_dataset, check_loaded
-from llara.data.columns import TimeUnit, UnclearTimeUnitError
 from llara.data.describing import Description, Distribution, describe_dataset, plot_description
 from llara.data.examples import Examples, SplitName, examples_at, last_examples, prefix_examples
 from llara.data.files import new_folder, sha256_of, write_atomically, write_parquet
 from llara.data.folder import Dataset, DatasetInfo, load_dataset, write_dataset
 from llara.data.identifiers import Id
-from llara.data.importing import import_log, import_rows
+from llara.data.importing import import_log
 from llara.data.leakage import LEAK_NAMES, LeakageFinding, check_leakage, refuse_unknown_leaks
 from llara.data.log import InteractionLog
 from llara.data.nouns import Noun
+from llara.data.row_importing import import_rows
 from llara.data.rows import ReleasedRows
 from llara.data.sequences import IntArray, Sequences
 from llara.data.shaping import ShapeConfig
@@ -37,6 +37,7 @@ from llara.data.splits import (
 )
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
+from llara.data.times import TimeUnit, UnclearTimeUnitError
 
 __all__ = [
     "LEAK_NAMES",

@@ -9,20 +9,13 @@ from typing import get_args
 import polars as pl
 
 from llara.data.catalog import Catalog, build_catalog
-from llara.data.columns import (
-    id_column,
-    number_column,
-    refuse_duplicates,
-    refuse_unknown,
-    same_kind,
-    time_column,
-    title_column,
-)
+from llara.data.columns import id_column, number_column, refuse_duplicates, refuse_unknown, same_kind, title_column
 from llara.data.files import new_folder, sha256_of, write_parquet
 from llara.data.log import InteractionLog, build_log
 from llara.data.nouns import Noun
 from llara.data.rows import ReleasedRows, build_rows, validated_rows
 from llara.data.tables import Table, read_parquet, table_of
+from llara.data.times import time_column
 from llara.errors import ConfigError, DataError
 
 INFO_FILE = "dataset.json"

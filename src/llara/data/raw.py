@@ -11,6 +11,7 @@ from llara.data.folder import DatasetInfo, write_dataset
 from llara.data.shaping import ShapeConfig, shape_interactions
 from llara.data.splits import SplitConfig
 from llara.data.tables import Table
+from llara.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,13 @@ class RawRows:
     origin: dict[str, object] = field(default_factory=dict)
 
 
-def refuse_bad_split(split: Mapping[str, object] | None) -> None:
-    """Raise ConfigError where a data set is meant to be split in a way that there is not: a look before long work."""
-    SplitConfig(**dict(split or {}))  # type: ignore[arg-type]
+def refuse_bad_split(split: Mapping[str, object] | None, *, has_times: bool = True, has_rows: bool = False) -> None:
+    """Raise ConfigError where a data set is meant to be split in a way that it cannot be: a look before long work."""
+    method = SplitConfig(**dict(split or {})).method  # type: ignore[arg-type]
+    if method == "rows" and not has_rows and split and "method" in split:
+        raise ConfigError("--split rows needs released rows (--rows), and this is a log. Choose another way to split.")
+    if method == "time" and not has_times:
+        raise ConfigError("--split time needs real times, and this data set has an order only. Choose another way.")
 
 
 def write_log(

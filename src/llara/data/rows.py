@@ -86,40 +86,52 @@ def pad_right(flat: IntArray, lengths: IntArray, *, padding: int = 0) -> IntArra
 
 
 def rebuild_interactions(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Users and their interactions from rows that name no users.
+    """Interactions from rows: each row gives its target, and its history where that is not known from the row before.
 
-    Consecutive training rows in which each continues the one before (its history is that one's history and target, cut
-    to the width of the histories) are one user. Every other row is a user of its own.
+    Rows that name their users are put together by user, in the released order. In rows that name none, consecutive
+    training rows in which each continues the one before (its history is that one's history and target, cut to the width
+    of the histories) are one user, and every other row is a user of its own.
 
     Args:
-        rows: `split`, `history` (list), `target`, in the released order.
+        rows: `split`, `history` (list), `target`, in the released order; `user_id` where they name users.
 
     Returns:
-        The rows with `user_id` ("train-0001"), and interactions whose timestamp is the position in the user's sequence.
+        The rows with `user_id` ("train-0001" where they name none), and interactions whose timestamp is the position in
+        the user's sequence.
     """
-    starts = ~_continues_previous(rows)
-    user = np.cumsum(starts) - 1
+    is_named = "user_id" in rows.columns
+    order = np.arange(len(rows))
+    if is_named:
+        order = np.argsort(rows["user_id"].rank("dense").to_numpy(), kind="stable")
+    grouped = rows[order]
+    starts = ~_continues_previous(grouped)
+    if not is_named:
+        grouped = grouped.with_columns(_invented_users(grouped, starts))
+    row = pl.int_range(len(rows), dtype=pl.Int64, eager=True)
+    opening = pl.DataFrame([grouped["user_id"], grouped["history"].alias("item_id"), (2 * row).alias("order")])
+    opening = opening.filter(pl.Series(starts) & (pl.col("item_id").list.len() > 0)).explode("item_id")
+    targets = pl.DataFrame([grouped["user_id"], grouped["target"].alias("item_id"), (2 * row + 1).alias("order")])
+    events = pl.concat([opening, targets]).sort("order", maintain_order=True)
+    events = events.with_columns(timestamp=pl.int_range(pl.len()).over("user_id"))
+    released = grouped[np.argsort(order)]
+    return released, events.select("user_id", "item_id", "timestamp")
+
+
+def _invented_users(rows: pl.DataFrame, starts: NDArray[np.bool_]) -> pl.Series:
+    """Names of users that rows do not name: the split and a number in it, a new one at each start."""
     first = rows.filter(pl.Series(starts))
     number = first.select(pl.int_range(1, pl.len() + 1).over("split", order_by=pl.int_range(pl.len())))["literal"]
     names = pl.DataFrame([first["split"], number.alias("number")]).select(
         pl.format("{}-{}", "split", pl.col("number").cast(pl.String).str.zfill(4))
     )
-    user_ids = names.to_series()[user].alias("user_id")
-    opening = pl.DataFrame({"user": np.arange(len(first)), "item_id": first["history"]})
-    parts = [
-        opening.filter(pl.col("item_id").list.len() > 0)
-        .explode("item_id")
-        .with_columns(order=pl.lit(0, dtype=pl.Int64)),
-        pl.DataFrame({"user": user, "item_id": rows["target"], "order": np.arange(1, len(rows) + 1)}),
-    ]
-    events = pl.concat(parts).sort("user", "order", maintain_order=True)
-    events = events.with_columns(timestamp=pl.int_range(pl.len()).over("user"))
-    users = names.to_series()[events["user"].to_numpy()].alias("user_id")
-    return rows.with_columns(user_ids), events.select(users, "item_id", "timestamp")
+    return names.to_series()[np.cumsum(starts) - 1].alias("user_id")
 
 
 def _continues_previous(rows: pl.DataFrame) -> NDArray[np.bool_]:
-    """Whether each row is the training row that follows the one above it in a user's sequence, shape [rows]."""
+    """Whether each row follows the one above it in a user's sequence, shape [rows].
+
+    Where users are unnamed, only training rows are put together.
+    """
     lengths = rows["history"].list.len().cast(pl.Int64).to_numpy()
     seen = _flat(rows["history"])
     known = pl.concat([seen, rows["target"]]).unique()
@@ -131,8 +143,13 @@ def _continues_previous(rows: pl.DataFrame) -> NDArray[np.bool_]:
     extended[np.arange(len(rows)), lengths] = target
     expected = np.where(is_full[:, None], extended[:, 1:], extended[:, :width])
     continues = np.zeros(len(rows), dtype=bool)
-    is_train = (rows["split"] == "train").to_numpy()
-    continues[1:] = (expected[:-1] == history[1:]).all(axis=1) & is_train[:-1] & is_train[1:] & (lengths[1:] > 0)
+    if "user_id" in rows.columns:
+        users = rows["user_id"].rank("dense").to_numpy()
+        can_continue = users[1:] == users[:-1]
+    else:
+        is_train = (rows["split"] == "train").to_numpy()
+        can_continue = is_train[:-1] & is_train[1:] & (lengths[1:] > 0)
+    continues[1:] = (expected[:-1] == history[1:]).all(axis=1) & can_continue
     return continues
 
 

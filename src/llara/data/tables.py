@@ -11,6 +11,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from llara.data.archives import inner_name, refuse_long_lines, unpacked
+from llara.data.sequences import IntArray
 from llara.data.text_files import TextFile, TextFormat, first_line
 from llara.errors import DataError
 
@@ -52,6 +53,10 @@ class Table:
         kept = keep.arg_true()
         return Table(self.frame.filter(keep), self.source, lambda row: self.locate(kept[row]), self.names)
 
+    def take(self, rows: IntArray) -> "Table":
+        """The rows in another order, still traceable to their places."""
+        return Table(self.frame[rows], self.source, lambda row: self.locate(int(rows[row])), self.names)
+
     def with_frame(self, frame: pl.DataFrame) -> "Table":
         """Other columns for the same rows."""
         return Table(frame, self.source, self.locate)
@@ -63,6 +68,11 @@ def _doubt(names: Sequence[str]) -> str:
         return "Its lines end in carriage returns alone: convert it to common line ends. "
     separator = next((mark for mark in (";", "\t", "|", ",", "::") if len(names) == 1 and mark in names[0]), None)
     return f"If the separator is {separator!r}, pass --separator {separator!r}. " if separator else ""
+
+
+def is_separated_text(path: Path) -> bool:
+    """Whether `read_table` reads a file as separated text, told by its suffix."""
+    return Path(inner_name(path)).suffix.lower() not in {".parquet", *_JSON_SUFFIXES}
 
 
 def table_of(frame: pl.DataFrame, source: str) -> Table:

@@ -48,7 +48,8 @@ class Evidence:
     @property
     def names_users(self) -> bool:
         """Whether rows know whose they are; rows that were released without users do not."""
-        return self.split.name != "rows" or self.dataset.info.origin.get("timestamps") != "positions"
+        origin = self.dataset.info.origin
+        return self.split.name != "rows" or origin.get("timestamps") != "positions" or origin.get("users") == "named"
 
     @cached_property
     def held_out_users(self) -> IntArray:

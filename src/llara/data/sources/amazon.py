@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from llara.data.columns import TimeUnit, id_column, number_column, time_column
+from llara.data.columns import id_column, number_column
 from llara.data.raw import RawLog
 from llara.data.sources.categories import chosen_category
 from llara.data.sources.decoding import without_entities
@@ -14,6 +14,7 @@ from llara.data.sources.python_literals import is_json_lines, read_python_litera
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
+from llara.data.times import TimeUnit, time_column
 
 _META = "meta_*.json"
 _REVIEW = ("reviewerID", "asin", "overall", "unixReviewTime")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-from llara.data.columns import id_column, number_column, one_line, time_column
+from llara.data.columns import id_column, number_column, one_line
 from llara.data.raw import RawLog
 from llara.data.sources.categories import chosen_category
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
 from llara.data.tables import Table, read_table
+from llara.data.times import time_column
 from llara.errors import DataError
 
 _LOG = "goodreads_interactions_*.json"

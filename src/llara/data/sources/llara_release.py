@@ -2,9 +2,10 @@
 
 import polars as pl
 
-from llara.data.importing import items_from_file, raw_rows
+from llara.data.importing import items_from_file
 from llara.data.nouns import Noun
 from llara.data.raw import RawRows
+from llara.data.row_importing import raw_rows
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source
 from llara.data.sources.unpickling import read_pickled_frame
 from llara.data.tables import Table, read_table, table_of

@@ -2,12 +2,13 @@
 
 import polars as pl
 
-from llara.data.columns import id_column, number_column, time_column
+from llara.data.columns import id_column, number_column
 from llara.data.importing import items_from_file
 from llara.data.raw import RawLog
 from llara.data.sources.source import RawFiles, Reader, ReadOptions, RemoteFile, Source
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
+from llara.data.times import time_column
 
 _YEAR = r"^(.*\S)\s*\((\d{4})\)\s*$"
 _LICENSE = (

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import polars as pl
 
-from llara.data.columns import id_column, number_column, time_column
+from llara.data.columns import id_column, number_column
 from llara.data.importing import items_from_file
 from llara.data.raw import RawLog
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
+from llara.data.times import time_column
 from llara.errors import DataError
 
 _TABS = TextFormat(separator="\t", quotes=False)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import polars as pl
 
-from llara.data.columns import id_column, time_column
+from llara.data.columns import id_column
 from llara.data.raw import RawLog
 from llara.data.sources.decoding import without_entities
 from llara.data.sources.python_literals import read_python_literals
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
+from llara.data.times import time_column
 
 _BLANK = r"^\s*$"
 _YEAR = r"\b((?:19|20)[0-9]{2})\b"
