@@ -109,6 +109,8 @@ def test_check_announces_that_a_leak_will_be_refused(dataset: "World", sorted_da
     assert shown.code == 0
     assert "1 leak: `llara train` and `llara evaluate` will refuse this set unless told otherwise" in shown.out
     assert levels(dataset, sorted_data)["item-order"] == "leak"
+    assert dataset.llara("data", "check", sorted_data, "--strict").code == 2
+    assert dataset.llara("data", "check", dataset.data, "--strict").code == 0
 
 
 def test_training_refuses_a_leak_before_it_starts(dataset: "World", sorted_data: Path) -> None:

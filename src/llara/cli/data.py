@@ -43,6 +43,7 @@ def check(
         str, typer.Option(help="What is no negative: visible (the history in the prompt), or touched (by the user).")
     ] = "visible",
     candidates: Annotated[int, typer.Option(help="Negatives per row.", min=1)] = 19,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 2 where there is a leak, too.")] = False,
     json: Json = False,
 ) -> None:
     """Validate a dataset folder and look for leaks in a split of it; exit code 2 if it cannot be used.
@@ -60,7 +61,7 @@ def check(
         console.print_json(checked.as_json())
     else:
         show_checked(checked)
-    if not checked.usable:
+    if not checked.usable or (strict and checked.count("leak")):
         raise typer.Exit(2)
 
 
