@@ -1,0 +1,115 @@
+"""What the speed benchmark computes on: a language model of random weights, rows, and a recommender that knows nothing.
+
+Speed depends on shapes, not on what was learned, so nothing is trained.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from llara.data import Dataset, SplitConfig, draw_candidates, import_rows, load_dataset, split_dataset
+from llara.data import CandidateConfig, CandidateSet, Examples
+from llara.data.sample import make_sample
+from llara.model import BackboneConfig, Llara, LlaraConfig
+from llara.model.backbone import LoraSettings
+from llara.model.nano import train_tokenizer
+from llara.recommender import RecommenderConfig, build_recommender
+
+ShapeName = Literal["135m", "nano"]
+Precision = Literal["float32", "bfloat16"]
+LASTFM = Path("../shared/data/lastfm")
+_VOCABULARY = 32_000
+_TITLE_PIECES = 2500
+"""Size of the tokenizer's own vocabulary: small, so that prompts take about 243 tokens and answers 2 to 7."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Llama of these sizes; its vocabulary is 32,000."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    intermediate_size: int
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights of the layers' matrix products, embeddings and head aside."""
+        return self.num_layers * (4 * self.hidden_size**2 + 3 * self.hidden_size * self.intermediate_size)
+
+
+SHAPES: dict[ShapeName, Shape] = {
+    "135m": Shape(768, 12, 12, 2048),
+    "nano": Shape(256, 4, 4, 768),
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Rows and candidate sets of one data set."""
+
+    dataset: Dataset
+    train: Examples
+    test: Examples
+    candidates: CandidateSet
+
+
+def prepare(folder: Path) -> None:
+    """Write data and backbones into a folder, once."""
+    data = folder / "data"
+    if not data.is_dir():
+        rows, items = LASTFM / "rows.parquet", LASTFM / "items.parquet"
+        if rows.is_file():
+            import_rows(rows, data, items=items, padding=4606, noun="artist")
+        else:
+            make_sample(data, seed=0)
+    for name, shape in SHAPES.items():
+        if not (folder / name).is_dir():
+            _write_backbone(folder / name, shape, load_dataset(data))
+
+
+def _write_backbone(folder: Path, shape: Shape, dataset: Dataset) -> None:
+    tokenizer = train_tokenizer(dataset.catalog.titles[1:], vocabulary=_TITLE_PIECES)
+    config = LlamaConfig(
+        vocab_size=_VOCABULARY,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.num_layers,
+        num_attention_heads=shape.num_heads,
+        num_key_value_heads=shape.num_heads,
+        max_position_embeddings=4096,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def open_workload(folder: Path, *, num_candidates: int = 20, history_length: int = 10) -> Workload:
+    """The data that `prepare` wrote, split and with one candidate set per test row."""
+    dataset = load_dataset(folder / "data")
+    method = "users" if dataset.rows is None else "rows"
+    split = split_dataset(dataset, SplitConfig(method=method, history_length=history_length))
+    candidates = draw_candidates(
+        split.test,
+        CandidateConfig(num_negatives=num_candidates - 1),
+        num_items=dataset.catalog.num_items,
+        train_sequences=split.train_sequences,
+        all_sequences=dataset.log.sequences,
+    )
+    return Workload(dataset, split.train, split.test, candidates)
+
+
+def open_llara(folder: Path, shape: ShapeName, workload: Workload, *, precision: Precision) -> Llara:
+    """Our model around a backbone that `prepare` wrote: LoRA of rank 8 on seven projections, dropout 0.1."""
+    catalog = workload.dataset.catalog
+    recommender = build_recommender(RecommenderConfig(), num_items=catalog.num_items)
+    backbone = BackboneConfig(
+        path=str(folder / shape), tuning="lora", lora=LoraSettings(rank=8, dropout=0.1), precision=precision
+    )
+    return Llara.from_backbone(backbone, recommender, catalog, config=LlaraConfig())
