@@ -1,14 +1,45 @@
 """Histories that are sorted by something which the data set does not show."""
 
-import numpy as np
+from dataclasses import dataclass
 
-from llara.data.sequences import IntArray, Sequences
+import numpy as np
+from numpy.typing import NDArray
+
+from llara.data.log import InteractionLog
+from llara.data.sequences import IntArray
 
 _PAIRS_PER_USER = 64
 _MOST_PAIRS = 2_000_000
+_FEWEST_PAIRS = 30
+_SORTED_SHARE = 0.98
 
 
-def order_agreement(sequences: Sequences, *, num_items: int, seed: int) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Agreement:
+    """How users who have two items in common had them.
+
+    Attributes:
+        agreeing: Comparisons of two users in which both had the two items in the same order.
+        compared: All comparisons.
+        item_pairs: Different pairs of items among them.
+    """
+
+    agreeing: int
+    compared: int
+    item_pairs: int
+
+    @property
+    def share(self) -> float:
+        """Comparisons that agree, of all."""
+        return self.agreeing / max(1, self.compared)
+
+    @property
+    def is_a_leak(self) -> bool:
+        """Whether nearly all agree, on more than a few sequels that everybody has in order."""
+        return self.item_pairs >= _FEWEST_PAIRS and self.share > _SORTED_SHARE
+
+
+def order_agreement(log: InteractionLog, *, num_items: int, seed: int, tied: bool = False) -> Agreement:
     """How often users who have two items in common had them in the same order.
 
     Half of the time would be chance; real logs agree on .5 to .8 of such pairs, since some items are older than others
@@ -16,28 +47,51 @@ def order_agreement(sequences: Sequences, *, num_items: int, seed: int) -> tuple
     items agree always, also where that number was taken away, as in the released LastFM rows.
 
     Args:
-        sequences: Item sequences, oldest first.
+        log: All interactions.
         num_items: Catalog size without padding.
         seed: Of the pairs that are looked at: some per user, two million at most.
-
-    Returns:
-        Comparisons that agree, and all comparisons.
+        tied: Look only at pairs that a user had at the same time.
     """
-    rng = np.random.default_rng([seed, 0x0D0E])
-    users = np.flatnonzero(sequences.lengths > 1)
-    if len(users) > _MOST_PAIRS // _PAIRS_PER_USER:
-        users = np.sort(rng.choice(users, _MOST_PAIRS // _PAIRS_PER_USER, replace=False))
-    draws = rng.random((2, len(users), _PAIRS_PER_USER)) * sequences.lengths[users][:, None]
-    places = np.sort(draws.astype(np.int64), axis=0) + sequences.offsets[users][:, None]  # [2, users, pairs]
-    first, second = sequences.items[places[0]], sequences.items[places[1]]
+    rng = np.random.default_rng([seed, 0x0D0E, int(tied)])
+    places = _draw_pairs(log, rng, tied=tied)
+    first, second = log.sequences.items[places]
     pair = np.minimum(first, second) * (num_items + 1) + np.maximum(first, second)
     pair[first == second] = -1
-    rising = (first < second).ravel()
-    kept = _once_per_user(pair)
+    # Shuffled, because users stand by their first time: neighbors would be those who did everything at the same time.
+    kept = rng.permutation(_once_per_user(pair))
     order = kept[np.argsort(pair.ravel()[kept], kind="stable")]
     same = np.diff(pair.ravel()[order]) == 0
-    agree = (rising[order][1:] == rising[order][:-1]) & same
-    return int(agree.sum()), int(same.sum())
+    rising = (first < second).ravel()[order]
+    agree = (rising[1:] == rising[:-1]) & same
+    return Agreement(
+        agreeing=int(agree.sum()),
+        compared=int(same.sum()),
+        item_pairs=int(same[:1].sum() + (same[1:] & ~same[:-1]).sum()),
+    )
+
+
+def _draw_pairs(log: InteractionLog, rng: np.random.Generator, *, tied: bool) -> IntArray:
+    """Positions of pairs in the history or among the equal times of a user, earlier one first, [2, users, pairs]."""
+    offsets = log.sequences.offsets
+    starts = np.flatnonzero(_is_new(log)) if tied else offsets[:-1]
+    lengths = np.diff(starts, append=offsets[-1])
+    starts, lengths = starts[lengths > 1], lengths[lengths > 1]
+    runs = np.searchsorted(starts, offsets)  # those of user u: runs[u], ..., runs[u + 1] - 1
+    users = np.flatnonzero(np.diff(runs))
+    if len(users) > _MOST_PAIRS // _PAIRS_PER_USER:
+        users = np.sort(rng.choice(users, _MOST_PAIRS // _PAIRS_PER_USER, replace=False))
+    shape = (len(users), _PAIRS_PER_USER)
+    run = rng.integers(runs[users][:, None], runs[users + 1][:, None], shape)
+    places: IntArray = starts[run] + rng.integers(0, lengths[run], (2, *shape))
+    return np.sort(places, axis=0)
+
+
+def _is_new(log: InteractionLog) -> NDArray[np.bool_]:
+    """Whether each position begins another user or another time."""
+    is_new = np.ones(len(log.timestamps), dtype=bool)
+    is_new[1:] = log.timestamps[1:] != log.timestamps[:-1]
+    is_new[log.sequences.offsets[:-1]] = True
+    return is_new
 
 
 def _once_per_user(pair: IntArray) -> IntArray:
