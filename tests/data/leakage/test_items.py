@@ -74,6 +74,7 @@ def test_users_without_an_order_agree_half_of_the_time(log: pl.DataFrame, build:
     users = order_agreement(build(log).log, num_items=150, seed=0)
     assert users.compared > 1000
     assert 0.45 < users.share < 0.55
+    assert not users.is_in_time
 
 
 def logged(rows: list[list[int]], times: list[list[int]]) -> InteractionLog:
@@ -88,7 +89,20 @@ def test_agreement_by_hand() -> None:
     assert (users.compared, users.item_pairs) == (2, 1)
     assert users.agreeing in (0, 1), "who is compared with whom is drawn"
     nobody = order_agreement(logged([[1], [2]], [[0], [0]]), num_items=2, seed=0)
-    assert nobody == Agreement(agreeing=0, compared=0, item_pairs=0)
+    assert nobody == Agreement(agreeing=0, compared=0, item_pairs=0, dated=0, apart=0)
+
+
+@pytest.mark.parametrize(
+    ("times", "dated", "apart"),
+    [
+        ([[0, 9], [1, 8]], 1, 1),
+        ([[0, 4], [5, 9]], 1, 0),  # the one was done before the other began
+        ([[0, 9], [0, 9]], 0, 0),  # the items' own times, perhaps
+    ],
+)
+def test_users_apart_by_hand(times: list[list[int]], dated: int, apart: int) -> None:
+    users = order_agreement(logged([[1, 2], [1, 2]], times), num_items=2, seed=0)
+    assert users == Agreement(agreeing=1, compared=1, item_pairs=1, dated=dated, apart=apart)
 
 
 def test_agreement_among_equal_times_by_hand() -> None:
@@ -227,6 +241,70 @@ def test_a_few_ties_in_order_do_not_hide_sorted_histories(check: "Check", build:
     assert found.numbers["tied_share"] == 1.0
     assert found.numbers["share"] < 1.0  # type: ignore[operator]
     assert (found.level, "ordered by item, not by time" in found.message) == ("leak", True)
+
+
+def news(*, seed: int, articles: int = 150, shuffled_ids: bool = False) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A year of articles, numbered as they appear; readers take what came out a little earlier."""
+    rng = np.random.default_rng(seed)
+    published = np.sort(rng.random(articles))
+    ids = 1000 + (rng.permutation(articles) if shuffled_ids else np.arange(articles))
+    user = np.repeat(np.arange(200), 12)
+    read = rng.random(len(user))
+    article = np.maximum(np.searchsorted(published, read - rng.exponential(0.002, len(user))), 1) - 1
+    times = 1_600_000_000 + (read * 31_536_000).astype(np.int64)
+    log = pl.DataFrame({"user_id": user, "item_id": ids[article], "timestamp": times})
+    return log, pl.DataFrame({"item_id": np.sort(ids), "title": [f"{one:.9f}" for one in rng.random(articles)]})
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shuffled_ids", [False, True], ids=["numbered by date", "not numbered"])
+def test_an_order_that_is_one_of_time_is_a_warning(
+    check: "Check", build: "Build", seed: int, shuffled_ids: bool
+) -> None:
+    found = check("item-order", build(*news(seed=seed, shuffled_ids=shuffled_ids)), candidates=[])
+    assert found.level == "warning"
+    assert "Time explains it" in found.message
+    assert "not by time" not in found.message
+    assert found.numbers["in_time_share"] > 0.97  # type: ignore[operator]
+    assert ("the order of the items file" in found.message) is not shuffled_ids
+
+
+@pytest.mark.parametrize("timestamps", ["positions", "file order"])
+def test_the_same_order_without_times_is_a_leak(check: "Check", build: "Build", timestamps: str) -> None:
+    found = check("item-order", build(*news(seed=0), origin={"timestamps": timestamps}), candidates=[])
+    assert (found.level, found.numbers["in_time"]) == ("leak", False)
+
+
+def test_equal_times_in_order_are_a_leak_also_where_time_explains_the_rest(check: "Check", build: "Build") -> None:
+    log, items = news(seed=0, articles=600)
+    coarse = log.with_columns(timestamp=pl.col("timestamp") // 200_000 * 200_000).sort("user_id", "item_id")
+    found = check("item-order", build(coarse, items), candidates=[])
+    assert (found.level, found.numbers["in_time"]) == ("leak", True)
+    assert "with equal times" in found.message
+
+
+@pytest.mark.parametrize("all_year", [False, True], ids=["one after the other", "all the time"])
+def test_sorted_histories_with_real_times_stay_a_leak(
+    check: "Check", build: "Build", log: pl.DataFrame, all_year: bool
+) -> None:
+    """Everybody's times are kept, and everybody's items are sorted."""
+    rng = np.random.default_rng(2)
+    times = rng.integers(0, 60_000 if all_year else 9_000, len(log)) + (0 if all_year else log["timestamp"].to_numpy())
+    timed = log.with_columns(pl.Series("timestamp", times)).sort("user_id", "timestamp")
+    found = check("item-order", build(timed.with_columns(item_id=log.sort("user_id", "item_id")["item_id"])), None)
+    assert (found.level, found.numbers["in_time"]) == ("leak", False)
+    assert found.numbers["in_time_share"] < 0.85  # type: ignore[operator]
+
+
+def test_times_that_count_interactions_explain_nothing(check: "Check", build: "Build") -> None:
+    """Histories with nearly the whole catalog, so that places in them say when everybody had an item."""
+    rng = np.random.default_rng(0)
+    rows = [np.sort(rng.permutation(150)[:145]) + 1000 for _ in range(60)]
+    dense = pl.DataFrame({"user_id": np.repeat(np.arange(60), 145), "item_id": np.concatenate(rows)})
+    counted = dense.with_columns(timestamp=60 * pl.int_range(pl.len()).over("user_id"))
+    found = check("item-order", build(counted), None)
+    assert found.numbers["in_time_share"] > 0.9  # type: ignore[operator]
+    assert (found.level, found.numbers["in_time"]) == ("leak", False)
 
 
 def test_text_identifiers_are_ordered_as_texts(

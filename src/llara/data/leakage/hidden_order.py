@@ -1,4 +1,4 @@
-"""Histories that are sorted by something which the data set does not show."""
+"""Histories that are sorted by something which the data set does not show, and whether time itself explains it."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,9 @@ _PAIRS_PER_USER = 64
 _MOST_PAIRS = 2_000_000
 _FEWEST_PAIRS = 30
 _SORTED_SHARE = 0.98
+_IN_TIME_SHARE = 0.95
+_DATED_SHARE = 0.5
+_COUNTED_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,15 @@ class Agreement:
         agreeing: Comparisons of two users in which both had the two items in the same order.
         compared: All comparisons.
         item_pairs: Different pairs of items among them.
+        dated: Comparisons in which neither user had both items at one time, nor the two users at the same two times.
+        apart: Those of them in which both users had the one item before either had the other.
     """
 
     agreeing: int
     compared: int
     item_pairs: int
+    dated: int
+    apart: int
 
     @property
     def share(self) -> float:
@@ -37,6 +44,17 @@ class Agreement:
     def is_a_leak(self) -> bool:
         """Whether nearly all agree, on more than a few sequels that everybody has in order."""
         return self.item_pairs >= _FEWEST_PAIRS and self.share > _SORTED_SHARE
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether items come up for all users at the same time, as news do, which puts histories in one order.
+
+        Simulated readers who follow the order of publication are apart in 98 % of them and more. Sorted histories are
+        in less than 50 %, or in 77 to 93 % if all users are active all the time and like all items as much. Where most
+        times are the same for all users, they may belong to the items.
+        """
+        has_moments = self.item_pairs >= _FEWEST_PAIRS and self.dated >= _DATED_SHARE * self.compared
+        return has_moments and self.apart > _IN_TIME_SHARE * self.dated
 
 
 def order_agreement(log: InteractionLog, *, num_items: int, seed: int, tied: bool = False) -> Agreement:
@@ -63,11 +81,28 @@ def order_agreement(log: InteractionLog, *, num_items: int, seed: int, tied: boo
     same = np.diff(pair.ravel()[order]) == 0
     rising = (first < second).ravel()[order]
     agree = (rising[1:] == rising[:-1]) & same
+    early, late = log.timestamps[places.reshape(2, -1)[:, order]]
+    dated = same & (early < late)[1:] & (early < late)[:-1]
+    dated &= (early[1:] != early[:-1]) | (late[1:] != late[:-1])
+    apart = np.maximum(early[1:], early[:-1]) < np.minimum(late[1:], late[:-1])
     return Agreement(
         agreeing=int(agree.sum()),
         compared=int(same.sum()),
         item_pairs=int(same[:1].sum() + (same[1:] & ~same[:-1]).sum()),
+        dated=int(dated.sum()),
+        apart=int((agree & dated & apart).sum()),
     )
+
+
+def counts_interactions(log: InteractionLog, first: IntArray) -> bool:
+    """Whether timestamps count a user's interactions (1, 2, 3 or 10, 20, 30) instead of telling when they were.
+
+    Args:
+        log: All interactions.
+        first: Positions whose next position belongs to the same user.
+    """
+    gaps = log.timestamps[first + 1] - log.timestamps[first]
+    return bool(len(gaps)) and float((gaps == int(np.median(gaps))).mean()) > _COUNTED_SHARE
 
 
 def _draw_pairs(log: InteractionLog, rng: np.random.Generator, *, tied: bool) -> IntArray:
