@@ -72,7 +72,6 @@ def describe_dataset(dataset: Dataset) -> Description:
     popularity = np.bincount(log.sequences.items, minlength=num_items + 1)[1:]
     used = np.sort(popularity[popularity > 0])[::-1]
     total = len(log.sequences.items)
-    has_times = dataset.info.origin.get("timestamps") not in ("positions", "file order")
     rows = dataset.rows
     return Description(
         name=dataset.info.name,
@@ -82,8 +81,8 @@ def describe_dataset(dataset: Dataset) -> Description:
         num_interactions=total,
         num_used_items=len(used),
         density=total / (log.num_users * num_items),
-        first_time=_date(int(log.timestamps.min())) if has_times else None,
-        last_time=_date(int(log.timestamps.max())) if has_times else None,
+        first_time=_date(int(log.timestamps.min())) if dataset.has_times else None,
+        last_time=_date(int(log.timestamps.max())) if dataset.has_times else None,
         history_length=_distribution(log.sequences.lengths),
         popularity=_distribution(used),
         top_tenth_ratio=float(used[: max(1, len(used) // 10)].sum() / total),

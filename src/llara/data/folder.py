@@ -70,6 +70,11 @@ class Dataset:
     rows: ReleasedRows | None = None
     folder: Path | None = None
 
+    @property
+    def has_times(self) -> bool:
+        """Whether timestamps are moments that compare between users, not places in an order."""
+        return self.info.origin.get("timestamps") not in ("positions", "file order")
+
 
 def load_dataset(folder: Path | str, *, seed: int = 0) -> Dataset:
     """Read a dataset folder and verify it.

@@ -83,7 +83,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
             )
         return split_rows(dataset.rows, dataset.log, config)
     if config.method == "time":
-        if dataset.info.origin.get("timestamps") in ("positions", "file order"):
+        if not dataset.has_times:
             raise ConfigError(
                 f"data.split.method 'time' needs real times, and data set {dataset.info.name!r} has an order only. "
                 "Choose 'users' or 'leave-one-out', or import with a time column."

@@ -43,7 +43,7 @@ class Evidence:
     @property
     def has_times(self) -> bool:
         """Whether timestamps are moments that compare between users."""
-        return self.dataset.info.origin.get("timestamps") not in ("positions", "file order")
+        return self.dataset.has_times
 
     @property
     def names_users(self) -> bool:

@@ -1,25 +1,31 @@
 """Leaks in the catalog's titles and in the order of histories: what a data set gives away however it is split."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
-import polars as pl
-import polars.selectors as cs
-from numpy.typing import NDArray
 
-from llara.data.catalog import Catalog, item_order
 from llara.data.folder import Dataset
-from llara.data.leakage.finding import LeakageFinding, of, percent
-from llara.data.leakage.hidden_order import order_agreement
+from llara.data.leakage.finding import LeakageFinding, Level, of, percent
+from llara.data.leakage.hidden_order import Agreement, counts_interactions, order_agreement
+from llara.data.leakage.shown_order import Order, nearest_orders
 from llara.data.sequences import IntArray
 
-_ORDERED_SHARE = 0.9
-_ID_LIKE_SHARE = 0.9
-_FEWEST_PAIRS = 30
-_SORTED_SHARE = 0.98
-
-PlaceArray = NDArray[np.float64]
+_SHOWN = (
+    ": histories are ordered by item, not by time. Who sees that order can guess targets, and results measure it. "
+    "Import the log with real times."
+)
+_HIDDEN = (
+    ": histories are sorted by something that the data set does not show, not by time. Who learns that order can guess "
+    "targets, and results measure it. Import the log with real times; or allow this, if items can only be had in one "
+    "order."
+)
+_TIED = (
+    "; {share} of all neighbors have equal times. There, histories are ordered by item, and results measure that "
+    "order. Import the log with --ties shuffle."
+)
+_IN_TIME = (
+    ". Time explains it: of two items that two users have in common, both had the one before either had the other "
+    "{apart} times. But negatives from other times are easy to tell from targets, so results measure in part who knows "
+    "what is new."
+)
 
 
 def check_duplicate_titles(dataset: Dataset) -> LeakageFinding:
@@ -38,85 +44,67 @@ def check_duplicate_titles(dataset: Dataset) -> LeakageFinding:
     )
 
 
-@dataclass(frozen=True)
-class _Order:
-    """How many neighbors in histories follow an order of the items, up or down."""
-
-    name: str
-    following: int
-    pairs: int
-
-    @property
-    def share(self) -> float:
-        return self.following / max(1, self.pairs)
-
-    @property
-    def is_a_leak(self) -> bool:
-        return self.pairs >= _FEWEST_PAIRS and self.share > _ORDERED_SHARE
-
-
 def check_item_order(dataset: Dataset, *, seed: int) -> LeakageFinding:
     """Histories that are sorted by item instead of by time, as a whole or wherever times are equal.
 
     Real histories rise and fall by the item's number about equally often: 50 to 54 % of the neighbors follow it in
     MovieLens, Steam, Amazon and Goodreads. In the released LastFM rows all of them follow the artist's number, and so
-    do those of equal time, 88 %, in Last.fm's own events. More than 90 % is refused, which leaves room for catalogs
-    that are numbered by date of release. Where no number shows the order, users who agree on it do: `order_agreement`
-    above 98 % is refused as well.
+    do those of equal time, 88 %, in Last.fm's own events. More than 90 % is refused. Where nothing shows the order,
+    users who agree on it do: more than 98 % in `order_agreement` is refused as well.
+
+    Histories follow a catalog that is numbered by date of release, too, where users take the newest. If times are
+    moments, that can be told apart (`Agreement.is_in_time`) and is a warning. It cannot where times count interactions
+    or belong to the items, and not for equal times, among which no order is one of time.
     """
-    sequences = dataset.log.sequences
-    first = neighbors(sequences.offsets)
-    tied = first[dataset.log.timestamps[first] == dataset.log.timestamps[first + 1]]
-    orders = list(item_orders(dataset.catalog, seed=seed))
-    whole = max((_follow(order, sequences.items, first) for order in orders), key=lambda found: found.share)
-    ties = max((_follow(order, sequences.items, tied) for order in orders), key=lambda found: found.share)
+    log, num_items = dataset.log, dataset.catalog.num_items
+    first = neighbors(log.sequences.offsets)
+    tied = first[log.timestamps[first] == log.timestamps[first + 1]]
+    whole, ties = nearest_orders(dataset.catalog, log.sequences.items, first=first, tied=tied, seed=seed)
+    users = order_agreement(log, num_items=num_items, seed=seed)
+    tied_users = order_agreement(log, num_items=num_items, seed=seed, tied=True)
     numbers: dict[str, object] = {"order": whole.name, "share": whole.share, "neighbors": whole.pairs}
-    if ties.pairs:
+    numbers |= {"agreeing_share": users.share, "agreement_pairs": users.compared}
+    if len(tied):
         numbers |= {"tied_order": ties.name, "tied_share": ties.share, "tied_neighbors": ties.pairs}
-    if whole.is_a_leak and whole.share >= ties.share:
-        message = (
-            f"{of(whole.following, whole.pairs)} neighboring interactions of a user follow the order of {whole.name}: "
-            "histories are ordered by item, not by time. Who sees that order can guess targets, and results measure "
-            "it. Import the log with real times."
-        )
-        return LeakageFinding("item-order", "leak", message, numbers)
-    if ties.is_a_leak:
-        message = (
-            f"{of(ties.following, ties.pairs)} neighboring interactions of a user with equal times follow the order of "
-            f"{ties.name}; they are {percent(ties.pairs / len(first))} of all neighbors. There, histories are ordered "
-            "by item, and results measure that order. Import the log with --ties shuffle."
-        )
-        return LeakageFinding("item-order", "leak", message, numbers)
-    agreeing, compared = order_agreement(sequences, num_items=dataset.catalog.num_items, seed=seed)
-    numbers |= {"agreeing_share": agreeing / max(1, compared), "agreement_pairs": compared}
-    if compared >= _FEWEST_PAIRS and agreeing > _SORTED_SHARE * compared:
-        message = (
-            f"users who have two items in common had them in the same order {of(agreeing, compared)} times: histories "
-            "are sorted by something that the data set does not show, not by time. Who learns that order can guess "
-            "targets, and results measure it. Import the log with real times; or allow this, if items can only be had "
-            "in one order."
-        )
-        return LeakageFinding("item-order", "leak", message, numbers)
+        numbers |= {"tied_agreeing_share": tied_users.share, "tied_agreement_pairs": tied_users.compared}
+    in_time = users.is_in_time and dataset.has_times and not counts_interactions(log, first)
+    if whole.is_a_leak or users.is_a_leak:
+        numbers |= {"in_time": in_time, "in_time_share": users.apart / max(1, users.dated)}
+    apart = of(users.apart, users.dated) if in_time else None
+    tied_share = percent(len(tied) / max(1, len(first)))
+    found = [
+        *_sorted_findings(whole, ties, apart=apart, tied_share=tied_share),
+        *_sorted_findings(users, tied_users, apart=apart, tied_share=tied_share),
+    ]
+    if found:
+        level, message = min(found, key=lambda finding: finding[0] != "leak")  # the first leak, else the first warning
+        return LeakageFinding("item-order", level, message, numbers)
     message = f"no order of the items decides the order of histories (nearest: {whole.name}, {percent(whole.share)})."
     return LeakageFinding("item-order", "ok", message, numbers)
 
 
-def item_orders(catalog: Catalog, *, seed: int) -> Iterator[tuple[str, PlaceArray]]:
-    """Orders of the items that say nothing about time, each as a place per item index; NaN where an item has none."""
-    padding = np.full(1, np.nan)
-    yield "the items file", np.concatenate([padding, item_order(catalog.num_items, seed=seed).astype(np.float64)])
-    yield "the item id", np.concatenate([padding, pl.Series(catalog.item_ids[1:]).rank("dense").to_numpy()])
-    for column in catalog.metadata.select(cs.integer()):
-        known = column.drop_nulls()
-        if known.n_unique() > _ID_LIKE_SHARE * len(known):
-            yield f"items column {column.name!r}", np.concatenate([padding, column.cast(pl.Float64).to_numpy()])
+def _sorted_findings(
+    history: Order | Agreement, ties: Order | Agreement, *, apart: str | None, tied_share: str
+) -> list[tuple[Level, str]]:
+    """What is sorted: histories, equal times, or both; then that comes first which is sorted more strictly."""
+    found: list[tuple[Level, str]] = []
+    if history.is_a_leak and apart is not None:
+        found.append(("warning", f"{_what_follows(history)}{_IN_TIME.format(apart=apart)}"))
+    elif history.is_a_leak:
+        remedy = _SHOWN if isinstance(history, Order) else _HIDDEN
+        found.append(("leak", f"{_what_follows(history)}{remedy}"))
+    if ties.is_a_leak:
+        message = f"{_what_follows(ties, ' with equal times')}{_TIED.format(share=tied_share)}"
+        found.insert(0 if ties.share > history.share else len(found), ("leak", message))
+    return found
 
 
-def _follow(order: tuple[str, PlaceArray], items: IntArray, first: IntArray) -> _Order:
-    name, place = order
-    one, other = place[items[first]], place[items[first + 1]]
-    rising, falling = int((one < other).sum()), int((one > other).sum())  # equal and missing ones are neither
-    return _Order(name, max(rising, falling), rising + falling)
+def _what_follows(order: Order | Agreement, which: str = "") -> str:
+    if isinstance(order, Order):
+        pairs = of(order.following, order.pairs)
+        return f"{pairs} neighboring interactions of a user{which} follow the order of {order.name}"
+    times = of(order.agreeing, order.compared)
+    return f"users who have two items{which} in common had them in the same order {times} times"
 
 
 def neighbors(offsets: IntArray) -> IntArray:
