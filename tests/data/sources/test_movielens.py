@@ -121,6 +121,17 @@ def test_movielens_100k_as_published_is_its_tidy_copy(real_data: Path, tmp_path:
 
 def test_files_of_another_shape_are_told(ml_20m: Path, tmp_path: Path) -> None:
     (ml_20m / "movies.csv").write_text("movieId,title\n2,Ran\n")
-    with pytest.raises(DataError, match=r"is not what source 'movielens-20m' publishes: .*genres"):
+    with pytest.raises(DataError, match=r"movies.csv has no column 'genres'; found 'movieId', 'title'. Is it the publ"):
         import_source(SOURCES["movielens-20m"], ml_20m, tmp_path / "x")
+    (ml_20m / "movies.csv").write_text("movieId,title,genres\n2,,Drama\n")
+    with pytest.raises(DataError, match=r"movies.csv: 'title' is missing or empty in all 1 rows"):
+        import_source(SOURCES["movielens-20m"], ml_20m, tmp_path / "x")
+    for line, message in (
+        ("1|Ran|1985||", "u.item has no column '6'; found '1', '2'"),
+        ("1|Ran|1985|x|y|1", "is not what source 'movielens-100k' publishes: .*zero.*files read: u.item, u.genre"),
+    ):
+        (tmp_path / "u.item").write_text(f"{line}\n")
+        (tmp_path / "u.genre").write_text("unknown|zero\n")
+        with pytest.raises(DataError, match=message):
+            import_source(SOURCES["movielens-100k"], tmp_path, tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -1,11 +1,11 @@
 """From a publisher's files to a dataset folder."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from polars.exceptions import PolarsError
 
+from llara.data.archives import scratch_folder
 from llara.data.files import refuse_taken
 from llara.data.folder import INFO_FILE, DatasetInfo
 from llara.data.raw import RawLog, refuse_bad_split, write_log, write_rows
@@ -49,13 +49,14 @@ def import_source(
     if category is not None and not source.categories:
         raise ConfigError(f"source {source.name!r} has no parts: leave out --category.")
     shape = shape or ShapeConfig()
-    with tempfile.TemporaryDirectory(prefix="llara-") as scratch:
+    with scratch_folder() as scratch:
+        files = RawFiles(path, scratch)
         try:
-            raw = source.read(RawFiles(path, Path(scratch)), ReadOptions(shape=shape, name=category))
+            raw = source.read(files, ReadOptions(shape=shape, name=category))
         except PolarsError as error:
             raise DataError(
-                f"{path} is not what source {source.name!r} publishes: {first_line(error)}. Are the files complete and "
-                "unchanged?"
+                f"{path} is not what source {source.name!r} publishes: {first_line(error)} (files read: "
+                f"{', '.join(files.read) or 'none'}). Are they complete and unchanged?"
             ) from error
         raw.origin.update({"source": source.name, "homepage": source.homepage, "category": category})
         if isinstance(raw, RawLog):
