@@ -96,6 +96,16 @@ def test_broken_lines_and_missing_files_are_named_and_leave_nothing(ml_1m: Path,
     assert not [path for path in tmp_path.iterdir() if path.name.lstrip(".").startswith("x")]
 
 
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "ml-1m.zip").touch()
+    monkeypatch.setattr("llara.data.sources.source.members", refuse)
+    with pytest.raises(DataError, match=r"cannot read .*ml-1m.zip: Permission denied"):
+        import_source(SOURCES["movielens-1m"], tmp_path / "ml-1m.zip", tmp_path / "x")
+
+
 def test_an_existing_folder_is_refused_before_anything_is_read(ml_1m: Path, tmp_path: Path) -> None:
     import_source(SOURCES["movielens-1m"], ml_1m, tmp_path / "x")
     (ml_1m / "movies.dat").unlink()
