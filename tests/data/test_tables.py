@@ -58,6 +58,10 @@ def test_lines_are_counted_as_in_an_editor(tmp_path: Path) -> None:
     """Blank lines and line breaks inside quotes move the rows, not the line numbers."""
     table = read_table(file_with(tmp_path, "x.csv", b'a,b\n1,x\n\n2,"y\nz"\n3,w\n'))
     assert [table.locate(row) for row in range(3)] == ["x.csv line 2", "x.csv line 5", "x.csv line 6"]
+    empty = read_table(file_with(tmp_path, "z.csv", b'a,b\n"",""\n,\n1,2\n'))
+    assert [empty.locate(row) for row in range(len(empty.frame))] == ["z.csv line 4"]
+    below = read_table(file_with(tmp_path, "y.csv", b"\n\na,b\n1,x\n2,y\n"))
+    assert [below.locate(row) for row in range(2)] == ["y.csv line 4", "y.csv line 5"]
     kept = table.filter(table.frame["a"] != "1")
     assert kept.locate(1) == "x.csv line 6"
     table = read_table(file_with(tmp_path, "x.jsonl", b'{"a": 1}\n\n{"a": 2}\n'))

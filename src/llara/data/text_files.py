@@ -93,13 +93,13 @@ class TextFile:
     def locate(self, row: int) -> str:
         """Find the line by reading the file once more; only needed for a message."""
         with unpacked(self.path) as plain, plain.open(encoding=self._encoding, errors="replace", newline="") as file:
-            records = self._records(file)
+            filled = (number for number, fields in self._records(file) if any(fields))
             if self.text.header:
-                next(records)
-            for at, number in enumerate(number for number, fields in records if any(fields)):
+                next(filled)
+            for at, number in enumerate(filled):
                 if at == row:
                     return f"{self.path.name} line {number}"
-        raise AssertionError(f"{self.path.name} has no row {row}")
+        return f"{self.path.name} row {row + 1}"  # odd quotes: the two readers count the records differently
 
     def _parse(self, source: Path, columns: Sequence[str] | None) -> tuple[pl.DataFrame, list[str]]:
         self._refuse_repeated_names(source)
@@ -108,7 +108,7 @@ class TextFile:
         kept = names if columns is None else [name for name in names if name in columns]
         if self._is_one_byte:
             self._refuse_doubtful_records(source, lazy, len(names))
-        filled = lazy.filter(~pl.all_horizontal(pl.all().is_null())).select(kept)
+        filled = lazy.filter(~pl.all_horizontal(pl.all().fill_null("") == "")).select(kept)
         return filled.collect(engine="streaming"), names
 
     def _refuse_repeated_names(self, source: Path) -> None:
