@@ -1,16 +1,23 @@
 """Packed files and lines that are no lines."""
 
 import gzip
+import resource
+import signal
+import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from llara.data import read_table
-from llara.data.archives import LONGEST_LINE
+from llara.data import TextFormat, read_table
+from llara.data.archives import LONGEST_LINE, extract
 from llara.errors import DataError
 
+LATIN1 = TextFormat(encoding="latin-1")
 CONTENT = b'a,b\n1,"x\ny"\n\n2,z\n'
 
 
@@ -108,3 +115,40 @@ def test_a_compression_that_is_not_known_here_is_told(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(DataError, match=r"cannot be unpacked here .*Unpack it yourself"):
         read_table(path)
+
+
+@contextmanager
+def a_disk_of(limit: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("kind", ["gz", "zip", "member", "latin-1", "marked jsonl"])
+def test_a_disk_that_is_full_while_a_copy_is_made_is_told(tmp_path: Path, kind: str) -> None:
+    content = b"a,b\n" + b"1,2\n" * 100_000
+    path = tmp_path / ("x.csv.gz" if kind == "gz" else "x.csv" if kind == "latin-1" else "x.csv.zip")
+    if kind == "gz":
+        path.write_bytes(gzip.compress(content))
+    elif kind == "latin-1":
+        path.write_bytes(content)
+    elif kind == "marked jsonl":
+        path = tmp_path / "x.jsonl"
+        path.write_bytes(b"\xef\xbb\xbf" + b'{"a": 1}\n' * 40_000)
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.csv", content)
+    read = partial(extract, path, "x.csv", tmp_path) if kind == "member" else partial(read_table, path, LATIN1)
+    with a_disk_of(100_000), pytest.raises(DataError, match=rf"{path.name} in /.*: File too large.*TMPDIR"):
+        read()
+
+
+def test_a_machine_without_a_temporary_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(DataError, match=r"cannot make a temporary folder .*TMPDIR"):
+        read_table(packed(tmp_path, "gz"))

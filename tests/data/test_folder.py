@@ -91,6 +91,37 @@ def test_a_broken_description_is_named(toy_folder: Path, content: str, message: 
         load_dataset(toy_folder)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("noun", "film", "'noun' is 'film', expected one of movie, game, .*--noun"),
+        ("noun", None, "'noun' is None, expected a text"),
+        ("num_users", 11, "'num_users' is 11, but the files have 10"),
+        ("num_items", 29, "'num_items' is 29, but the files have 30"),
+        ("num_interactions", 6_000, "'num_interactions' is 6,000, but the files have 60"),
+        ("num_items", "30", "'num_items' is '30', expected a whole number"),
+        ("num_items", True, "'num_items' is True, expected a whole number"),
+        ("items_sha256", 5, "'items_sha256' is 5, expected a text"),
+        ("rows_sha256", 5, "'rows_sha256' is 5, expected a text or null"),
+        ("split", [], "'split' is \\[\\], expected a mapping"),
+    ],
+)
+def test_a_key_with_another_value_than_it_can_have_is_named(
+    toy_folder: Path, key: str, value: object, message: str
+) -> None:
+    info = json.loads((toy_folder / "dataset.json").read_text())
+    (toy_folder / "dataset.json").write_text(json.dumps({**info, key: value}))
+    with pytest.raises(DataError, match=rf"dataset.json: {message}"):
+        load_dataset(toy_folder)
+
+
+def test_a_log_of_which_nothing_is_left_is_told_with_its_file(tmp_path: Path, toy_items: pl.DataFrame) -> None:
+    log = pl.DataFrame(schema={"user_id": pl.Int64, "item_id": pl.Int64, "timestamp": pl.Int64})
+    origin: dict[str, object] = {"interactions": "log.csv", "dropped_unknown_items": 7, "dropped_items": 0}
+    with pytest.raises(DataError, match=r"no interaction is left for .*x from log.csv: dropped_unknown_items is 7\."):
+        write_dataset(tmp_path / "x", interactions=log, items=toy_items.head(0), name="x", noun="book", origin=origin)
+
+
 @pytest.mark.parametrize("name", ["interactions.parquet", "items.parquet"])
 def test_missing_and_changed_files_are_named(toy_folder: Path, name: str) -> None:
     (toy_folder / name).write_bytes((toy_folder / name).read_bytes() + b"x")

@@ -25,7 +25,9 @@ def file_with(tmp_path: Path, name: str, content: bytes) -> Path:
         ("x.dat", b"a::b\n1::x\n2::y z\n", TextFormat(separator="::")),
         ("x.dat", b"a::b\r\n1::x\r\n2::y z\r\n", TextFormat(separator="::")),
         ("x.txt", b"a|b\n1|x\n2|y z\n", TextFormat(separator="|", encoding="latin-1")),
+        ("x.dat", b"\n\na::b\n1::x\n2::y z\n", TextFormat(separator="::")),
         ("x.jsonl", b'{"a": "1", "b": "x"}\n\n{"a": "2", "b": "y z"}\n', TextFormat()),
+        ("x.jsonl", b'\xef\xbb\xbf{"a": "1", "b": "x"}\n{"a": "2", "b": "y z"}\n', TextFormat(encoding="latin-1")),
     ],
 )
 def test_the_same_table_reads_from_every_format(tmp_path: Path, name: str, content: bytes, text: TextFormat) -> None:
@@ -56,6 +58,10 @@ def test_lines_are_counted_as_in_an_editor(tmp_path: Path) -> None:
     """Blank lines and line breaks inside quotes move the rows, not the line numbers."""
     table = read_table(file_with(tmp_path, "x.csv", b'a,b\n1,x\n\n2,"y\nz"\n3,w\n'))
     assert [table.locate(row) for row in range(3)] == ["x.csv line 2", "x.csv line 5", "x.csv line 6"]
+    empty = read_table(file_with(tmp_path, "z.csv", b'a,b\n"",""\n,\n1,2\n'))
+    assert [empty.locate(row) for row in range(len(empty.frame))] == ["z.csv line 4"]
+    below = read_table(file_with(tmp_path, "y.csv", b"\n\na,b\n1,x\n2,y\n"))
+    assert [below.locate(row) for row in range(2)] == ["y.csv line 4", "y.csv line 5"]
     kept = table.filter(table.frame["a"] != "1")
     assert kept.locate(1) == "x.csv line 6"
     table = read_table(file_with(tmp_path, "x.jsonl", b'{"a": 1}\n\n{"a": 2}\n'))
@@ -73,6 +79,26 @@ def test_lines_are_counted_as_in_an_editor(tmp_path: Path) -> None:
         ("x.jsonl", b'{"a": 1}\n{"a":\n', r"x.jsonl line 2: expected one JSON object per line"),
         ("x.jsonl", b'{"a": 1}\n\n[3]\n', r"x.jsonl line 3: expected a JSON object, found list"),
         ("x.csv", b"", r"x.csv is empty"),
+        ("x.csv", b"\n\n", r"x.csv has no rows"),
+        ("x.csv", b"a,b\n", r"x.csv has no rows"),
+        ("x.dat", b"\n\n", r"x.dat has no rows"),
+        ("x.dat", b"1::2\n\n1\n", r"x.dat line 3: expected 2 '::'-separated fields, found 1"),
+        ("x.jsonl", b"\n\n", r"x.jsonl has no rows"),
+        ("x.csv", b'a,b\n1,2\n\n"x\ny","4"z\n', r"x.csv line 4: the record that begins here .*inside a field"),
+        ("x.csv", b'a,b\n"1\n2",x\n3,"4\n5,6\n', r"x.csv line 4: the record that begins here .*never closed"),
+        ("x.csv", b'a,b\n1,x\n2,y"z\n3,w\n', r"x.csv line 3: a quote is inside a field"),
+        ("x.csv", b"b,b\n1,2\n", r"x.csv line 1: two columns are called 'b'"),
+        (
+            "x.jsonl",
+            b'\n [{"a": 1},\n{"a": 2}]\n',
+            r"x.jsonl is a JSON array; expected one JSON object per line.*jq -c",
+        ),
+        ("x.jsonl", b'{\n"a": 1\n}\n', r"x.jsonl line 1: .*each object on one line"),
+        ("x.jsonl", '{"a": 1}\n'.encode("utf-16"), r"x.jsonl is UTF-16; JSON Lines must be UTF-8"),
+        ("x.jsonl", b'{"a": 1}\n{"a": "\xe9"}\n', r"x.jsonl line 2: byte 0xe9 is not UTF-8"),
+        ("x.jsonl", b'{"a": 1}\n{"a": NaN}\n', r"x.jsonl line 2: .*NaN is no number of JSON"),
+        ("x.jsonl", b'{"a": null}\n{"a": 1}\n{"a": [1]}\n', r"line 3: 'a' is a list of numbers here and a number in"),
+        ("x.jsonl", b'{"a": {"b": 1}}\n{"a": 3}\n', r"x.jsonl line 2: 'a' is a number here and an object in line 1"),
         ("x.parquet", b"PAR1 junk", r"x.parquet is not a readable Parquet file"),
     ],
 )
@@ -104,3 +130,52 @@ def test_parquet_rows_are_counted_from_one(tmp_path: Path) -> None:
 def test_a_row_with_a_long_field_is_found(tmp_path: Path) -> None:
     path = file_with(tmp_path, "x.csv", b"a,b\n1," + b"x" * 200_000 + b"\n2,y\n")
     assert read_table(path).locate(1) == "x.csv line 3"
+
+
+SWALLOWED = [
+    (b'id,title\n1,"Ten\n2,Two\n3,Three"\n4,x\n', "line 2: .* the line '2,Two'"),
+    (b'id,title\n1,"Ten\r\n2,Two"\r\n4,x\r\n', "line 2: .* the line '2,Two'"),
+    (b'id,title,year\nx,y,1\n1,"Ten,1990\n2,Two",1991\n', "line 3: .* the line '2,Two'"),
+    (b'a,id,t\nx,1,5\n"y,2,6\nx,3,7\nz",4,8\n', "line 3: .* the line 'x,3,7'"),
+    (b'id,title\n"1,Ten\n2",Two\n3,x\n', "line 2: .* the line '2'"),
+    (b'name,title\na,"Ten\nb,Two\nc,Three"\nd,x\n', "line 2: .* the line 'b,Two'"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), SWALLOWED)
+def test_a_quote_that_swallows_rows_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = file_with(tmp_path, "x.csv", content)
+    with pytest.raises(DataError, match=rf"x.csv {message} inside a quoted field.*--no-quotes"):
+        read_table(path)
+    with pytest.raises(DataError, match=r"x.csv line"):
+        read_table(path, columns=["id"])
+    assert len(read_table(path, TextFormat(quotes=False, header=False, separator=";")).frame) == content.count(b"\n")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'id,title\n1,"Ten, or\nmore, than, that"\n2,x\n',
+        b'id,title\n1,"Ten\nred, green"\n2,x\n',
+        b'id,title\n1,"Ten\nred,green"\n2,x\n',
+        b'title,id\n"Ten\nmore",1\nx,2\n',
+        b'title\n"Ten\nmore\nand more"\nx\n',
+        b'name,title\na,"Ten\nmore, and\nmore"\nb,x\n',
+        b'id,title,year\n1,"Ten\n2 x 3, 4 x 5, and so on",1990\n2,x,1991\n',
+    ],
+)
+def test_a_text_of_several_lines_is_read(tmp_path: Path, content: bytes) -> None:
+    frame = read_table(file_with(tmp_path, "x.csv", content)).frame
+    assert len(frame) == 2
+    assert str(frame["title"][0]).startswith("Ten")
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = file_with(tmp_path, "x.csv", b"a,b\n1,2\n")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("llara.data.text_files.refuse_long_lines", refuse)
+    with pytest.raises(DataError, match=r"cannot read .*x.csv: Permission denied"):
+        read_table(path)

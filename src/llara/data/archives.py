@@ -40,8 +40,8 @@ def unpacked(path: Path) -> Iterator[Path]:
     if path.suffix.lower() not in _PACKED:
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="llara-") as folder:
-        target = Path(folder) / inner_name(path)
+    with scratch_folder() as folder:
+        target = folder / inner_name(path)
         with _reading(path), target.open("wb") as copy:
             if path.suffix.lower() == ".gz":
                 with gzip.open(path) as content:
@@ -118,17 +118,42 @@ def _is_of_macos(name: str) -> bool:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder, removed when the block ends.
+
+    Raises:
+        DataError: If there is no room for one.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="llara-")
+    except OSError as error:
+        raise DataError(
+            f"cannot make a temporary folder ({error}). Free space, or set TMPDIR to a folder that has it."
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
+@contextmanager
+def copying(path: Path) -> Iterator[None]:
+    """Turn a full or failing disk into a DataError while a file's content is copied into a temporary folder."""
     try:
         yield
-    except (EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged or cut short ({error}). Is the download complete?") from error
-    except (RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be unpacked here ({error}). Unpack it yourself and name the file.") from error
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         raise DataError(
-            f"cannot unpack {path} into {tempfile.gettempdir()}: {error.strerror}. Free space there, or set TMPDIR to "
-            "a folder that has it."
+            f"cannot unpack or convert {path} in {tempfile.gettempdir()}: {error.strerror}. Free space there, or set "
+            "TMPDIR to a folder that has it."
         ) from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        with copying(path):
+            yield
+    except (EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged or cut short ({error}). Is the download complete?") from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{path} cannot be unpacked here ({error}). Unpack it yourself and name the file.") from error

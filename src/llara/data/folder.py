@@ -20,6 +20,13 @@ from llara.errors import ConfigError, DataError
 
 INFO_FILE = "dataset.json"
 _FORMAT = 1
+_KINDS: tuple[tuple[str, tuple[type, ...], tuple[str, ...]], ...] = (
+    ("a text", (str,), ("name", "noun", "interactions_sha256", "items_sha256")),
+    ("a whole number", (int,), ("num_users", "num_items", "num_interactions")),
+    ("a mapping", (dict,), ("origin", "split")),
+    ("a text or null", (str, type(None)), ("rows_sha256",)),
+)
+"""What the keys of `dataset.json` are."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ def load_dataset(folder: Path | str, *, seed: int = 0) -> Dataset:
     interactions = _read_interactions(folder, items)
     catalog = build_catalog(items, noun=info.noun, seed=seed)
     log = build_log(interactions, catalog)
+    _refuse_other_counts(folder, info, catalog, log)
     rows = None
     if info.rows_sha256 is not None:
         table = table_of(read_parquet(folder / "rows.parquet"), "rows.parquet")
@@ -134,6 +142,8 @@ def write_dataset(
     """
     if noun not in get_args(Noun):
         raise ConfigError(f"unknown noun {noun!r}; expected one of {', '.join(get_args(Noun))}.")
+    if interactions.is_empty() and interactions.columns:
+        raise DataError(f"no interaction is left for {folder}{_left_out(origin)}. Do the items fit the log?")
     items = validated_items(table_of(items, "items"))
     interactions = validated_interactions(table_of(interactions, "interactions"), items)
     if rows is not None:
@@ -164,7 +174,8 @@ def read_info(folder: Path) -> DatasetInfo:
     """Read `dataset.json`.
 
     Raises:
-        DataError: If the folder or the file is missing, is not JSON, or lacks a key.
+        DataError: If the folder or the file is missing, is not JSON, or a key is missing or has a value that it cannot
+            have.
     """
     path = folder / INFO_FILE
     if not path.is_file():
@@ -181,9 +192,15 @@ def read_info(folder: Path) -> DatasetInfo:
     for key in expected:
         if key not in content:
             raise DataError(f"{path} lacks the key {key!r}. Import the data again.")
-    for key in ("origin", "split"):
-        if not isinstance(content[key], dict):
-            raise DataError(f"{path}: {key!r} is {content[key]!r}, expected a mapping. Import the data again.")
+    for kind, types, keys in _KINDS:
+        for key in keys:
+            if not isinstance(content[key], types) or isinstance(content[key], bool):
+                raise DataError(f"{path}: {key!r} is {content[key]!r}, expected {kind}. Import the data again.")
+    if content["noun"] not in get_args(Noun):
+        raise DataError(
+            f"{path}: 'noun' is {content['noun']!r}, expected one of {', '.join(get_args(Noun))}. Write one of "
+            "them, or import the data again with --noun."
+        )
     return DatasetInfo(**{key: content[key] for key in expected})
 
 
@@ -202,6 +219,28 @@ def verify_hashes(folder: Path, info: DatasetInfo) -> None:
                 f"{path} is not the file that dataset.json describes (sha256 {found[:9]}..., not {sha256[:9]}...). It "
                 "was changed or copied incompletely. Restore it, or import the data again."
             )
+
+
+def _refuse_other_counts(folder: Path, info: DatasetInfo, catalog: Catalog, log: InteractionLog) -> None:
+    """Raise DataError where `dataset.json` counts otherwise than the files."""
+    found = {
+        "num_users": log.num_users,
+        "num_items": catalog.num_items,
+        "num_interactions": len(log.sequences.items),
+    }
+    for key, count in found.items():
+        if getattr(info, key) != count:
+            raise DataError(
+                f"{folder / INFO_FILE}: {key!r} is {getattr(info, key):,}, but the files have {count:,}. Restore "
+                f"{INFO_FILE}, or import the data again."
+            )
+
+
+def _left_out(origin: Mapping[str, object]) -> str:
+    """Where the interactions were and why some of them do not count, as far as their origin tells."""
+    source = origin.get("interactions") or origin.get("file") or origin.get("source")
+    dropped = [f"{key} is {count}" for key, count in origin.items() if key.startswith("dropped_") and count]
+    return (f" from {source}" if source else "") + (f": {', '.join(dropped)}" if dropped else "")
 
 
 def validated_items(table: Table) -> pl.DataFrame:

@@ -84,6 +84,29 @@ def test_2014_has_json_reviews_and_python_metadata(tmp_path: Path) -> None:
     assert load_dataset(folder / "dataset").log.num_users == 2
 
 
+def test_reviews_without_a_time_are_left_out_and_counted(tmp_path: Path) -> None:
+    timeless = (review("A2", "B1", 1.0, 0), review("A2", "B1", 1.0, -1))
+    folder = put(tmp_path / "a", "reviews_Beauty_5.json.gz", timeless[0], *REVIEWS, timeless[1])
+    put(folder, "meta_Beauty.json.gz", *META_2014)
+    info = imported("amazon-2014", folder)
+    assert interactions(folder) == LOG
+    assert info.origin["dropped_interactions_without_time"] == 2
+    put(folder, "reviews_Beauty_5.json.gz", *timeless)
+    with pytest.raises(DataError, match=r"no interaction is left .*Beauty_5.json.gz: .*without_time is 2"):
+        imported("amazon-2014", folder)
+
+
+def test_files_of_another_year_are_told(tmp_path: Path) -> None:
+    folder = put(tmp_path / "a", "Video_Games_5.json.gz", *REVIEWS)
+    put(folder, "meta_Video_Games.json.gz", *({**row, "title": None} for row in META_2018))
+    with pytest.raises(DataError, match=r"meta_Video_Games.json.gz: 'title' is missing or empty in all 5 rows"):
+        imported("amazon-2018", folder)
+    put(folder, "Video_Games.csv.gz", "user,item", "A1,B1")
+    put(folder, "meta_Video_Games.jsonl.gz", *META_2023)
+    with pytest.raises(DataError, match=r"Video_Games.csv.gz has no column 'timestamp'; found 'user', 'item'"):
+        imported("amazon-2023", folder)
+
+
 @pytest.mark.parametrize("python", [True, False])
 def test_2014_full_reviews_are_read_in_either_format(tmp_path: Path, python: bool) -> None:
     folder = put(tmp_path / "a", "reviews_Beauty.json.gz", *(repr(line) if python else line for line in REVIEWS))

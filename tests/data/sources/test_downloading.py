@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llara.data.sources.downloading import download, fetch_text, verify
-from llara.errors import ConfigError, DataError
+from llara.errors import ConfigError, DataError, LlaraError
 
 if TYPE_CHECKING:
     from tests.data.sources.conftest import Publisher
@@ -174,8 +174,9 @@ def test_a_file_that_is_there_is_not_downloaded_again(publisher: "Publisher", ta
 def test_a_wrong_file_that_is_there_is_refused_and_kept(publisher: "Publisher", target: Path) -> None:
     target.parent.mkdir()
     target.write_bytes(b"abc")
-    with pytest.raises(DataError, match=rf"file.zip .*expected {WRONG_MD5}, found md5:9001.*Remove it"):
+    with pytest.raises(DataError, match=rf"file.zip .*expected {WRONG_MD5}, found md5:9001.*Remove it") as refused:
         publisher.get(target, WRONG_MD5)
+    assert str(refused.value).endswith("or pass the new one's checksum as --checksum file.zip=sha256:DIGITS.")
     assert target.read_bytes() == b"abc"
     assert not publisher.asked
 
@@ -222,3 +223,18 @@ def test_verify_accepts_the_right_file_and_names_a_missing_one(tmp_path: Path) -
         verify(tmp_path / "file", WRONG_SHA256)
     with pytest.raises(DataError, match=r"cannot read .*missing: No such file"):
         verify(tmp_path / "missing", WRONG_SHA256)
+
+
+def test_messages_end_in_one_dot(publisher: "Publisher", target: Path) -> None:
+    messages = []
+    for checksum, url in (
+        (WRONG_MD5, publisher.url),
+        (None, "http://[x"),
+        (None, "ftp://x"),
+        (None, "http://0.0.0.0:1"),
+    ):
+        with pytest.raises(LlaraError) as refused:
+            download(f"{url}/file.zip", target, checksum=checksum, attempts=1)
+        messages.append(str(refused.value))
+    assert all(message.endswith(".") for message in messages)
+    assert not [message for message in messages if ".." in message or " ." in message]

@@ -106,6 +106,26 @@ def test_books_on_shelves_become_interactions_when_they_were_put_there(folder: P
     assert load_dataset(tmp_path / "x").log.num_users == 2
 
 
+def test_dates_before_there_were_computers_are_left_out_and_counted(folder: Path, tmp_path: Path) -> None:
+    early = (
+        shelved("80d52f5e", "22466716", 3, "Wed Dec 31 15:59:59 -0800 1969"),
+        shelved("80d52f5e", "402128", 3, "Mon Jan 01 00:00:00 +0000 1900"),
+    )
+    put(folder, "goodreads_interactions_poetry.json.gz", (*INTERACTIONS, *early))
+    info = import_source(GOODREADS, folder, tmp_path / "x")
+    assert (info.num_interactions, info.origin["dropped_interactions_before_1970"]) == (3, 2)
+    assert info.origin["dropped_interactions_without_date"] == 1
+
+
+@pytest.mark.parametrize(("name", "field"), [("interactions", "date_added"), ("books", "title")])
+def test_files_whose_lines_lack_a_field_are_told(folder: Path, tmp_path: Path, name: str, field: str) -> None:
+    rows = INTERACTIONS if name == "interactions" else BOOKS
+    others = tuple({key: value for key, value in row.items() if key != field} for row in rows)
+    put(folder, f"goodreads_{name}_poetry.json.gz", others)
+    with pytest.raises(DataError, match=rf"{name}_poetry.json.gz: '{field}' is missing or empty in all"):
+        import_source(GOODREADS, folder, tmp_path / "x")
+
+
 def test_a_minimum_rating_leaves_out_what_is_not_rated(folder: Path, tmp_path: Path) -> None:
     info = import_source(GOODREADS, folder, tmp_path / "x", shape=ShapeConfig(min_rating=1))
     assert (info.num_interactions, info.num_items) == (2, 1)

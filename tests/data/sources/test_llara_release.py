@@ -58,3 +58,25 @@ def test_a_missing_part_is_named(real_data: Path, tmp_path: Path) -> None:
             (tmp_path / path.name).symlink_to(path)
     with pytest.raises(DataError, match=r"has no Val_data.df or val_data.df; found Test_data.df"):
         import_source(SOURCES["llara-lastfm"], tmp_path, tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "steam",
+            "".join(f"{number}::Artist {number}\n" for number in range(4_606)),
+            "lists 4,606 .*'llara-steam' has 3,581, .*files of 'llara-lastfm'",
+        ),
+        ("lastfm", "0::Ran\n2::Heat\n", "lists 2 items, .*'llara-lastfm' has 4,606, .*unchanged"),
+        ("steam", "".join(f"{number + 1}::Game {number}\n" for number in range(3_581)), "numbered from 0"),
+        ("movielens", "0::Ran\n", "'llara-movielens' has 1,682"),
+    ],
+)
+def test_another_data_set_of_the_release_is_refused_with_its_name(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    (tmp_path / "id2name.txt").write_text(content)
+    with pytest.raises(DataError, match=message):
+        import_source(SOURCES[f"llara-{name}"], tmp_path, tmp_path / "x")
+    assert not (tmp_path / "x").exists()

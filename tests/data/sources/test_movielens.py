@@ -96,6 +96,16 @@ def test_broken_lines_and_missing_files_are_named_and_leave_nothing(ml_1m: Path,
     assert not [path for path in tmp_path.iterdir() if path.name.lstrip(".").startswith("x")]
 
 
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "ml-1m.zip").touch()
+    monkeypatch.setattr("llara.data.sources.source.members", refuse)
+    with pytest.raises(DataError, match=r"cannot read .*ml-1m.zip: Permission denied"):
+        import_source(SOURCES["movielens-1m"], tmp_path / "ml-1m.zip", tmp_path / "x")
+
+
 def test_an_existing_folder_is_refused_before_anything_is_read(ml_1m: Path, tmp_path: Path) -> None:
     import_source(SOURCES["movielens-1m"], ml_1m, tmp_path / "x")
     (ml_1m / "movies.dat").unlink()
@@ -121,6 +131,17 @@ def test_movielens_100k_as_published_is_its_tidy_copy(real_data: Path, tmp_path:
 
 def test_files_of_another_shape_are_told(ml_20m: Path, tmp_path: Path) -> None:
     (ml_20m / "movies.csv").write_text("movieId,title\n2,Ran\n")
-    with pytest.raises(DataError, match=r"is not what source 'movielens-20m' publishes: .*genres"):
+    with pytest.raises(DataError, match=r"movies.csv has no column 'genres'; found 'movieId', 'title'. Is it the publ"):
         import_source(SOURCES["movielens-20m"], ml_20m, tmp_path / "x")
+    (ml_20m / "movies.csv").write_text("movieId,title,genres\n2,,Drama\n")
+    with pytest.raises(DataError, match=r"movies.csv: 'title' is missing or empty in all 1 rows"):
+        import_source(SOURCES["movielens-20m"], ml_20m, tmp_path / "x")
+    for line, message in (
+        ("1|Ran|1985||", "u.item has no column '6'; found '1', '2'"),
+        ("1|Ran|1985|x|y|1", "is not what source 'movielens-100k' publishes: .*zero.*files read: u.item, u.genre"),
+    ):
+        (tmp_path / "u.item").write_text(f"{line}\n")
+        (tmp_path / "u.genre").write_text("unknown|zero\n")
+        with pytest.raises(DataError, match=message):
+            import_source(SOURCES["movielens-100k"], tmp_path, tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -35,7 +35,24 @@ def test_one_of_several_data_sets_is_named_by_its_stem(tmp_path: Path) -> None:
     (tmp_path / "a.inter").write_text(INTER.replace("u2", "u1"))
     (tmp_path / "a.item").write_text(ITEM)
     assert import_source(RECBOLE, tmp_path, tmp_path / "x", category="toy").num_users == 2
-    assert import_source(RECBOLE, tmp_path, tmp_path / "y").num_users == 1
+    assert import_source(RECBOLE, tmp_path, tmp_path / "y", category="a").num_users == 1
+    with pytest.raises(DataError, match=r"several categories: a, toy. Name one with --category"):
+        import_source(RECBOLE, tmp_path, tmp_path / "z")
+    (tmp_path / "a.item").unlink()
+    assert import_source(RECBOLE, tmp_path, tmp_path / "z").num_users == 2
+
+
+@pytest.mark.parametrize(
+    ("zeros", "unit"), [("", "seconds"), ("000", "seconds, from ms"), ("000000", "seconds, from us")]
+)
+def test_times_are_in_the_unit_that_the_numbers_show(tmp_path: Path, zeros: str, unit: str) -> None:
+    inter = INTER
+    for place, time in enumerate(("1.0", "2.0", "3.0")):
+        inter = inter.replace(f"\t{time}", f"\t{1_600_000_000 + place}{zeros}")
+    info = import_source(RECBOLE, written(tmp_path, inter, ITEM), tmp_path / "x")
+    assert info.origin["timestamps"] == unit
+    times = pl.read_parquet(tmp_path / "x" / "interactions.parquet")["timestamp"]
+    assert times.to_list() == [1_600_000_000, 1_600_000_002]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,14 @@ def test_a_broken_line_or_day_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_reviews_without_a_day_are_left_out_and_counted(tmp_path: Path) -> None:
+    undated = written(tmp_path / "a", reviews=(*REVIEWS[:2], REVIEWS[1].replace("2017-12-16", " ")))
+    before = import_source(STEAM, written(tmp_path / "b", reviews=REVIEWS[:2]), tmp_path / "y")
+    info = import_source(STEAM, undated, tmp_path / "x")
+    assert info.num_interactions == before.num_interactions
+    assert info.origin["dropped_interactions_without_date"] == 1
+
+
 def test_there_are_no_ratings(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs a rating column"):
         import_source(STEAM, folder, tmp_path / "x", shape=ShapeConfig(min_rating=3))

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import polars as pl
 
-from llara.data.columns import id_column, number_column
+from llara.data.columns import id_column
 from llara.data.raw import RawLog
 from llara.data.sources.categories import chosen_category
 from llara.data.sources.decoding import without_entities
+from llara.data.sources.published import having, interactions_of, leaving_out
 from llara.data.sources.python_literals import is_json_lines, read_python_literals
-from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
+from llara.data.sources.source import RawFiles, Reader, ReadOptions, RemoteFile, Source, titled_items
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
-from llara.data.times import TimeUnit, time_column
+from llara.data.times import TimeUnit
 
 _META = "meta_*.json"
 _REVIEW = ("reviewerID", "asin", "overall", "unixReviewTime")
@@ -36,11 +37,11 @@ def read_amazon_2014(files: RawFiles, options: ReadOptions) -> RawLog:
         files, options, logs=("reviews_*_5.json", "reviews_*.json", "ratings_*.csv"), items=_META
     )
     if log_path.name.startswith("ratings_"):
-        log = _typed(read_table(log_path, _NO_HEADER), ("1", "2", "3", "4"))
+        log, names = read_table(log_path, _NO_HEADER), ("1", "2", "3", "4")
     else:
-        log = _typed(_read_records(log_path, texts=_REVIEW), _REVIEW)
+        log, names = _read_records(log_path, texts=_REVIEW), _REVIEW
     meta = _read_records(meta_path, texts=("asin", "title", "brand"), lists=("categories",))
-    return _raw(log, meta, item="asin", texts=("brand",))
+    return _raw(log, meta, names=names, item="asin", texts=("brand",))
 
 
 def read_amazon_2018(files: RawFiles, options: ReadOptions) -> RawLog:
@@ -54,12 +55,12 @@ def read_amazon_2018(files: RawFiles, options: ReadOptions) -> RawLog:
     """
     log_path, meta_path = _find(files, options, logs=("*_5.json", "*.json", "*.csv"), items=_META)
     if ".csv" in log_path.suffixes:
-        log = _typed(read_table(log_path, _NO_HEADER), ("2", "1", "3", "4"))
+        log, names = read_table(log_path, _NO_HEADER), ("2", "1", "3", "4")
     else:
-        log = _typed(_read_json(log_path, texts=_REVIEW), _REVIEW)
+        log, names = _read_json(log_path, texts=_REVIEW), _REVIEW
     meta = _read_json(meta_path, texts=("asin", "title", "brand"), lists=("category",))
     meta = meta.with_frame(meta.frame.rename({"category": "categories"}))
-    return _raw(log, meta, item="asin", texts=("brand",))
+    return _raw(log, meta, names=names, item="asin", texts=("brand",))
 
 
 def read_amazon_2023(files: RawFiles, options: ReadOptions) -> RawLog:
@@ -73,13 +74,12 @@ def read_amazon_2023(files: RawFiles, options: ReadOptions) -> RawLog:
     """
     log_path, meta_path = _find(files, options, logs=("*.csv", "*.jsonl"), items="meta_*.jsonl")
     if ".csv" in log_path.suffixes:
-        table = read_table(log_path, columns=_REVIEW_2023)
+        log = read_table(log_path, columns=_REVIEW_2023)
     else:
-        table = _read_json(log_path, texts=_REVIEW_2023)
-    log = _typed(table, _REVIEW_2023, unit="ms")
+        log = _read_json(log_path, texts=_REVIEW_2023)
     texts = ("main_category", "store")
     meta = _read_json(meta_path, texts=("parent_asin", "title", *texts), lists=("categories",))
-    return _raw(log, meta, item="parent_asin", texts=texts)
+    return _raw(log, meta, names=_REVIEW_2023, unit="ms", item="parent_asin", texts=texts)
 
 
 def _find(files: RawFiles, options: ReadOptions, *, logs: Sequence[str], items: str) -> tuple[Path, Path]:
@@ -106,20 +106,29 @@ def _read_json(path: Path, *, texts: Sequence[str], lists: Sequence[str] = (), d
     return read_table(path, json_types=types)
 
 
-def _typed(table: Table, names: tuple[str, str, str, str], *, unit: TimeUnit = "s") -> Table:
-    """The log's columns by the names and types of a dataset folder, from those of user, item, rating and time."""
-    user, item, rating, time = names
-    columns = [
-        id_column(table, user, "--user").alias("user_id"),
-        id_column(table, item, "--item").alias("item_id"),
-        time_column(table, time, "--time", unit=unit),
-        number_column(table, rating, "--rating").alias("rating"),
-    ]
-    return table.with_frame(pl.DataFrame(columns))
+def _raw(
+    log: Table,
+    meta: Table,
+    *,
+    names: tuple[str, str, str, str],
+    item: str,
+    texts: Sequence[str],
+    unit: TimeUnit = "s",
+) -> RawLog:
+    """Products with their title, the named texts and their categories, each once; reviews that have a time.
 
-
-def _raw(log: Table, meta: Table, *, item: str, texts: Sequence[str]) -> RawLog:
-    """Products with their title, the named texts and their categories, each once."""
+    Args:
+        log: Reviews or ratings.
+        meta: Products.
+        names: The log's columns of user, item, rating and time.
+        item: The products' column of the identifier.
+        texts: Further columns of the products that are texts.
+        unit: What times count. Zero and less, which is no time of a shop founded in 1994, stand where there is none.
+    """
+    user, product, rating, time = names
+    is_timeless = (having(log, time).frame[time].cast(pl.Int64, strict=False) <= 0).fill_null(value=False)
+    timed, timeless = leaving_out(is_timeless, log)
+    having(meta, item, "title")
     title = without_entities(meta.frame["title"])
     categories = meta.frame["categories"].list.eval(pl.element().filter(~pl.element().str.contains(_MARKUP)))
     frame = pl.DataFrame(
@@ -132,13 +141,14 @@ def _raw(log: Table, meta: Table, *, item: str, texts: Sequence[str]) -> RawLog:
     )
     items, dropped = titled_items(frame)
     return RawLog(
-        interactions=log,
+        interactions=interactions_of(timed, user=user, item=product, time=time, rating=rating, unit=unit),
         items=items,
         origin={
             "interactions": log.source,
             "items": meta.source,
             "timestamps": "seconds",
             "dropped_items": dropped,
+            "dropped_interactions_without_time": timeless,
         },
         drop_unknown_items=True,
         used_items_only=True,
@@ -169,59 +179,72 @@ _CATEGORIES_2023 = (
     "Office_Products", "Patio_Lawn_and_Garden", "Pet_Supplies", "Software", "Sports_and_Outdoors",
     "Subscription_Boxes", "Tools_and_Home_Improvement", "Toys_and_Games", "Unknown", "Video_Games",
 )  # fmt: skip
-_TERMS = "No explicit license; crawled from Amazon's pages and published for research. Cite "
 _SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 _UCSD = "https://mcauleylab.ucsd.edu/public_datasets/data"
 _CHECKSUMS_2023 = (("Video_Games", "sha256:a2bde5f3b945960d161538c200dd87845e6ee471b46da96410dde61613c6901c"),)
 
-SOURCES = (
-    Source(
-        name="amazon-2014",
-        title="Amazon reviews to 2014, 5-core: ratings of products with days; title, brand, categories",
+
+def _source(
+    year: int,
+    read: Reader,
+    *,
+    columns: str,
+    homepage: str,
+    cite: str,
+    files: tuple[RemoteFile, RemoteFile],
+    categories: tuple[str, ...],
+) -> Source:
+    return Source(
+        name=f"amazon-{year}",
+        title=f"Amazon reviews to {year}, 5-core: ratings of products with {columns}",
         noun="item",
+        homepage=homepage,
+        license=f"No explicit license; crawled from Amazon's pages and published for research. Cite {cite}.",
+        files=files,
+        read=read,
+        categories=categories,
+    )
+
+
+SOURCES = (
+    _source(
+        2014,
+        read_amazon_2014,
+        columns="days; title, brand, categories",
         homepage="https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html",
-        license=(
-            f"{_TERMS}R. He and J. McAuley, Ups and Downs (WWW 2016), and J. McAuley et al., Image-Based "
-            "Recommendations on Styles and Substitutes (SIGIR 2015)."
-        ),
+        cite="R. He and J. McAuley, Ups and Downs (WWW 2016), and J. McAuley et al., Image-Based Recommendations on "
+        "Styles and Substitutes (SIGIR 2015)",
         files=(
             RemoteFile(url=f"{_SNAP}/reviews_{{category}}_5.json.gz"),
             RemoteFile(url=f"{_SNAP}/meta_{{category}}.json.gz"),
         ),
-        read=read_amazon_2014,
         categories=_CATEGORIES_2014,
     ),
-    Source(
-        name="amazon-2018",
-        title="Amazon reviews to 2018, 5-core: ratings of products with days; title, brand, categories",
-        noun="item",
+    _source(
+        2018,
+        read_amazon_2018,
+        columns="days; title, brand, categories",
         homepage="https://cseweb.ucsd.edu/~jmcauley/datasets/amazon_v2/",
-        license=(
-            f"{_TERMS}J. Ni, J. Li and J. McAuley, Justifying Recommendations Using Distantly-Labeled Reviews and "
-            "Fine-Grained Aspects (EMNLP 2019)."
-        ),
+        cite="J. Ni, J. Li and J. McAuley, Justifying Recommendations Using Distantly-Labeled Reviews and "
+        "Fine-Grained Aspects (EMNLP 2019)",
         files=(
             RemoteFile(url=f"{_UCSD}/amazon_v2/categoryFilesSmall/{{category}}_5.json.gz"),
             RemoteFile(url=f"{_UCSD}/amazon_v2/metaFiles2/meta_{{category}}.json.gz"),
         ),
-        read=read_amazon_2018,
         categories=_CATEGORIES_2018,
     ),
-    Source(
-        name="amazon-2023",
-        title="Amazon reviews to 2023, 5-core: ratings of products with times; title, main category, categories, store",
-        noun="item",
+    _source(
+        2023,
+        read_amazon_2023,
+        columns="times; title, main category, categories, store",
         homepage="https://amazon-reviews-2023.github.io/",
-        license=(
-            f"{_TERMS}Y. Hou et al., Bridging Language and Items for Retrieval and Recommendation (arXiv:2403.03952)."
-        ),
+        cite="Y. Hou et al., Bridging Language and Items for Retrieval and Recommendation (arXiv:2403.03952)",
         files=(
             RemoteFile(
                 url=f"{_UCSD}/amazon_2023/benchmark/5core/rating_only/{{category}}.csv.gz", checksums=_CHECKSUMS_2023
             ),
             RemoteFile(url=f"{_UCSD}/amazon_2023/raw/meta_categories/meta_{{category}}.jsonl.gz"),
         ),
-        read=read_amazon_2023,
         categories=_CATEGORIES_2023,
     ),
 )

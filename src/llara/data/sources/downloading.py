@@ -181,7 +181,7 @@ def _new_client(timeout_seconds: float) -> httpx2.Client:
         return httpx2.Client(headers=headers, timeout=timeout_seconds, follow_redirects=True)
     except (OSError, ValueError, ImportError) as error:
         raise ConfigError(
-            f"cannot prepare a connection: {error}. Check the proxy and certificate settings in your environment "
+            f"cannot prepare a connection ({error}). Check the proxy and certificate settings in your environment "
             "(HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE, SSL_CERT_DIR)."
         ) from error
 
@@ -288,7 +288,9 @@ def _refuse_other_schemes(url: str) -> None:
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
-        raise ConfigError(f"{_public(url)} is no address: {error}. Give one that starts with https:// .") from error
+        raise ConfigError(
+            f"{_public(url)} is no address ({error}). Give one such as https://example.org/files."
+        ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(
             f"cannot download {_public(url)}: only http:// and https:// addresses are supported. "
@@ -306,12 +308,12 @@ def _public(url: str) -> str:
 
 
 def _other_checksum(path: Path) -> str:
-    return f"pass the new one's checksum with --checksum {path.name}=sha256:... ."
+    return f"pass the new one's checksum as --checksum {path.name}=sha256:DIGITS"
 
 
 def _cannot_download(url: str, error: httpx2.HTTPError, attempts: int, kept: str) -> DataError:
     tried = f" ({attempts} attempts)" if attempts > 1 else ""
-    reason = str(error) or type(error).__name__
+    reason = str(error).rstrip(". ") or type(error).__name__
     message = f"cannot download {_public(url)}: {reason}{tried}. {kept}"
     if _may_pass(error):
         return DataError(

@@ -69,7 +69,8 @@ def _known_checksum(file: RemoteFile, mirror: str | None, folder: Path) -> str |
         if len(word) == 32 and all(character in "0123456789abcdef" for character in word.lower()):
             return f"md5:{word.lower()}"
     raise DataError(
-        f"{file.checksum_url} holds no md5 checksum. Give the file's own with --checksum {file.name}=sha256:..."
+        f"{name}, beside {file.name}, holds no md5 checksum. Give the file's own as --checksum "
+        f"{file.name}=sha256:DIGITS."
     )
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-from llara.data.columns import id_column, number_column, one_line
+from llara.data.columns import id_column, one_line
 from llara.data.raw import RawLog
 from llara.data.sources.categories import chosen_category
+from llara.data.sources.published import having, interactions_of, leaving_out, where_filled
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
 from llara.data.tables import Table, read_table
-from llara.data.times import time_column
 from llara.errors import DataError
 
 _LOG = "goodreads_interactions_*.json"
@@ -30,6 +30,7 @@ def read_goodreads(files: RawFiles, options: ReadOptions) -> RawLog:
     Every book on a shelf is an interaction, read or not, at the time when it was put there. Rating 0 is the publisher's
     "not rated", and kept: a minimum rating leaves it out. Average ratings, counts of ratings, shelves and similar books
     are not taken: they sum up what all readers did. So does the list of genres, of which only the names are kept.
+    Interactions without a date, or with one before 1970, long before there was such a shelf, are left out.
 
     Raises:
         DataError: If a file is missing or a line is malformed; the message names the line.
@@ -37,17 +38,12 @@ def read_goodreads(files: RawFiles, options: ReadOptions) -> RawLog:
     category = glob.escape(chosen_category(files, options.name, logs=(_LOG,), items=_BOOKS))
     log_path, books_path = (files.find(name.replace("*", category)) for name in (_LOG, _BOOKS))
     types: dict[str, pl.DataType] = dict.fromkeys(("user_id", "book_id", "rating", "date_added"), _TEXT)
-    log, undated = _dated(read_table(log_path, json_types=types))
-    columns = [
-        id_column(log, "user_id", "--user"),
-        id_column(log, "book_id", "--item").alias("item_id"),
-        time_column(log, "date_added", "--time"),
-        number_column(log, "rating", "--rating"),
-    ]
+    dated, undated = where_filled(read_table(log_path, json_types=types), "date_added")
+    log, early = _since_1970(dated)
     items, dropped = titled_items(_read_books(books_path))
     items, described_by = _described(items, files)
     return RawLog(
-        interactions=log.with_frame(pl.DataFrame(columns)),
+        interactions=interactions_of(log, user="user_id", item="book_id", time="date_added", rating="rating"),
         items=items,
         origin={
             "interactions": log_path.name,
@@ -57,16 +53,15 @@ def read_goodreads(files: RawFiles, options: ReadOptions) -> RawLog:
             "rating_0": "not rated",
             "dropped_items": dropped,
             "dropped_interactions_without_date": undated,
+            "dropped_interactions_before_1970": early,
         },
         drop_unknown_items=True,
         used_items_only=True,
     )
 
 
-def _dated(log: Table) -> tuple[Table, int]:
-    """Interactions whose `date_added` is not empty, as a time, and how many others there are."""
-    empty = (log.frame["date_added"].str.strip_chars() == "").fill_null(True)
-    dated = log.filter(~empty)
+def _since_1970(dated: Table) -> tuple[Table, int]:
+    """Interactions with `date_added` as a time, but for those before 1970, and how many those are."""
     texts = dated.frame["date_added"]
     # The day of the week says nothing that the rest does not.
     times = texts.str.slice(4).str.to_datetime(_DATE, strict=False, time_unit="ms", time_zone="UTC")
@@ -77,12 +72,13 @@ def _dated(log: Table) -> tuple[Table, int]:
             f"{dated.locate(row)}: date_added {texts[row]!r} is not a time like 'Fri Apr 19 08:15:15 -0700 2013' "
             f"({len(wrong):,} such rows). Is the file damaged?"
         )
-    return dated.with_frame(dated.frame.with_columns(times)), int(empty.sum())
+    return leaving_out(times.dt.epoch("s") < 0, dated.with_frame(dated.frame.with_columns(times)))
 
 
 def _read_books(path: Path) -> pl.DataFrame:
     texts = ("book_id", "title", "publication_year", "publisher", "language_code")
     table = read_table(path, json_types={**dict.fromkeys(texts, _TEXT), "authors": _AUTHORS})
+    having(table, "book_id", "title")
     publisher = one_line(table.frame["publisher"])
     language = table.frame["language_code"]
     return table.frame.select(

@@ -1,15 +1,19 @@
 """The LLaRA release's own rows: pickled frames, read without running them, and the items' names."""
 
+from functools import partial
+
 import polars as pl
 
 from llara.data.importing import items_from_file
 from llara.data.nouns import Noun
 from llara.data.raw import RawRows
 from llara.data.row_importing import raw_rows
+from llara.data.sources.published import having
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source
 from llara.data.sources.unpickling import read_pickled_frame
 from llara.data.tables import Table, read_table, table_of
 from llara.data.text_files import TextFormat
+from llara.errors import DataError
 
 _LINES = TextFormat(header=False, separator="\x1f", quotes=False)
 _PIPES = TextFormat(header=False, separator="|", encoding="latin-1", quotes=False)
@@ -18,24 +22,42 @@ _PARTS = {
     "validation": ("Val_data.df", "val_data.df"),
     "test": ("Test_data.df", "test_data.df"),
 }
+_NUM_ITEMS = {"movielens": 1_682, "steam": 3_581, "lastfm": 4_606}
+"""The files are called alike; how many items they list tells the three data sets apart."""
 
 
-def _read_release(files: RawFiles, options: ReadOptions) -> RawRows:
+def _read_release(files: RawFiles, options: ReadOptions, *, name: str) -> RawRows:
     """Training, validation and test rows exactly as released, in their order.
 
     Short histories are filled up with the number of items as an identifier. MovieLens' entries are pairs of item and
     rating, of which the item is kept; its items are numbered from 0, one less than in `u.item`.
+
+    Raises:
+        DataError: If a file is missing or malformed, or the items are those of another data set.
     """
     items = _items(files)
-    padding = int(items["item_id"].cast(pl.Int64).max()) + 1  # type: ignore[arg-type]
+    _refuse_other_items(items, name, files)
+    padding = len(items)
     parts = []
     for part, patterns in _PARTS.items():
-        frame = read_pickled_frame(files.find(*patterns))
+        path = files.find(*patterns)
+        frame = having(table_of(read_pickled_frame(path), path.name), "seq", "next", "len_seq").frame
         items_only = frame.with_columns(_items_of("seq", frame), _items_of("next", frame))
         parts.append(items_only.select(pl.lit(part).alias("split"), "seq", "next", "len_seq"))
     names = {part: len(frame) for part, frame in zip(_PARTS, parts, strict=True)}
     return raw_rows(
         table_of(pl.concat(parts), "the released rows"), items, padding=padding, origin={"released_rows": names}
+    )
+
+
+def _refuse_other_items(items: pl.DataFrame, name: str, files: RawFiles) -> None:
+    expected = _NUM_ITEMS[name]
+    if items["item_id"].sort().to_list() == list(range(expected)):
+        return
+    other = next((other for other, count in _NUM_ITEMS.items() if count == len(items)), None)
+    raise DataError(
+        f"{files.path} lists {len(items):,} items, but source 'llara-{name}' has {expected:,}, numbered from 0. "
+        + (f"Are these the files of 'llara-{other}'?" if other not in (None, name) else "Are the files unchanged?")
     )
 
 
@@ -78,7 +100,7 @@ def _source(name: str, noun: Noun, items_file: str) -> Source:
         files=tuple(
             RemoteFile(url=f"{base}/{file}") for file in ("train_data.df", "Val_data.df", "Test_data.df", items_file)
         ),
-        read=_read_release,
+        read=partial(_read_release, name=name),
     )
 
 

@@ -2,13 +2,12 @@
 
 import polars as pl
 
-from llara.data.columns import id_column, number_column
 from llara.data.importing import items_from_file
 from llara.data.raw import RawLog
+from llara.data.sources.published import having, interactions_of
 from llara.data.sources.source import RawFiles, Reader, ReadOptions, RemoteFile, Source
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
-from llara.data.times import time_column
 
 _YEAR = r"^(.*\S)\s*\((\d{4})\)\s*$"
 _LICENSE = (
@@ -25,6 +24,8 @@ def _read_100k(files: RawFiles, options: ReadOptions) -> RawLog:
     """`u.data` and `u.item`, whose last 19 columns are flags, one per genre of `u.genre`."""
     table = read_table(files.find("u.item"), _PIPES)
     genre_table = read_table(files.find("u.genre"), _PIPES)
+    having(genre_table, "1", "2")
+    having(table, "1", "2", str(5 + len(genre_table.frame)))
     genres = genre_table.frame.sort(pl.col("2").cast(pl.Int64))["1"].to_list()
     flags = [
         pl.when(pl.col(str(6 + place)) == "1").then(pl.lit(genre))
@@ -41,7 +42,7 @@ def _read_100k(files: RawFiles, options: ReadOptions) -> RawLog:
 
 def _read_1m(files: RawFiles, options: ReadOptions) -> RawLog:
     """`ratings.dat` and `movies.dat`, separated by "::"."""
-    table = read_table(files.find("movies.dat"), _COLONS)
+    table = having(read_table(files.find("movies.dat"), _COLONS), "1", "2", "3")
     frame = table.frame.rename({"1": "item_id", "2": "title", "3": "genres"})
     log = read_table(files.find("ratings.dat"), _COLONS)
     return _raw(log, table.with_frame(frame), ("1", "2", "3", "4"))
@@ -50,7 +51,7 @@ def _read_1m(files: RawFiles, options: ReadOptions) -> RawLog:
 def _read_csv(files: RawFiles, options: ReadOptions) -> RawLog:
     """`ratings.csv` and `movies.csv`."""
     names = ("userId", "movieId", "rating", "timestamp")
-    table = read_table(files.find("movies.csv"))
+    table = having(read_table(files.find("movies.csv")), "movieId", "title", "genres")
     genres = pl.col("genres").replace("(no genres listed)", None)
     frame = table.frame.rename({"movieId": "item_id"}).with_columns(genres)
     return _raw(read_table(files.find("ratings.csv"), columns=names), table.with_frame(frame), names)
@@ -65,15 +66,9 @@ def _raw(log: Table, items: Table, names: tuple[str, str, str, str]) -> RawLog:
         pl.coalesce(parts.struct.field("1"), title).alias("title"),
         parts.struct.field("2").cast(pl.Int64).alias("year"),
     )
-    columns = [
-        id_column(log, user, "--user").alias("user_id"),
-        id_column(log, item, "--item").alias("item_id"),
-        time_column(log, time, "--time"),
-        number_column(log, rating, "--rating").alias("rating"),
-    ]
     ordered = frame.select("item_id", "title", "year", "genres")
     return RawLog(
-        interactions=log.with_frame(pl.DataFrame(columns)),
+        interactions=interactions_of(log, user=user, item=item, time=time, rating=rating),
         items=items_from_file(items.with_frame(ordered), item="item_id", title="title"),
         origin={"timestamps": "seconds"},
     )

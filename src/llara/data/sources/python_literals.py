@@ -57,7 +57,9 @@ def read_python_literals(path: Path, *, texts: Sequence[str], lists: Sequence[st
         try:
             frame = _scan(plain, texts=texts, lists=lists).collect(engine="streaming")
         except PolarsError as error:
-            raise DataError(_undecodable(plain, path.name) or f"{path}: {first_line(error)}") from error
+            raise DataError(
+                _undecodable(plain, path.name) or f"{path.name} cannot be read as lines of text ({first_line(error)})."
+            ) from error
         if frame.is_empty():
             raise DataError(f"{path.name} has no lines. Is the download complete?")
         frame = frame.with_columns(_unquoted(frame[name]) for name in (*texts, *lists))

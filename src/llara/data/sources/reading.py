@@ -1,14 +1,14 @@
 """From a publisher's files to a dataset folder."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from polars.exceptions import PolarsError
 
+from llara.data.archives import scratch_folder
 from llara.data.files import refuse_taken
 from llara.data.folder import INFO_FILE, DatasetInfo
-from llara.data.raw import RawLog, refuse_bad_split, write_log, write_rows
+from llara.data.raw import RawLog, RawRows, refuse_bad_split, write_log, write_rows
 from llara.data.shaping import ShapeConfig
 from llara.data.sources.source import RawFiles, ReadOptions, Source
 from llara.data.text_files import first_line
@@ -49,14 +49,8 @@ def import_source(
     if category is not None and not source.categories:
         raise ConfigError(f"source {source.name!r} has no parts: leave out --category.")
     shape = shape or ShapeConfig()
-    with tempfile.TemporaryDirectory(prefix="llara-") as scratch:
-        try:
-            raw = source.read(RawFiles(path, Path(scratch)), ReadOptions(shape=shape, name=category))
-        except PolarsError as error:
-            raise DataError(
-                f"{path} is not what source {source.name!r} publishes: {first_line(error)}. Are the files complete and "
-                "unchanged?"
-            ) from error
+    with scratch_folder() as scratch:
+        raw = _read(source, path, scratch, ReadOptions(shape=shape, name=category))
         raw.origin.update({"source": source.name, "homepage": source.homepage, "category": category})
         if isinstance(raw, RawLog):
             return write_log(raw, output, name=name, noun=noun or source.noun, shape=shape, split=split, force=force)
@@ -66,3 +60,19 @@ def import_source(
                 "--core, --min-length, --max-length, --repeats and --ties."
             )
         return write_rows(raw, output, name=name, noun=noun or source.noun, split=split, force=force)
+
+
+def _read(source: Source, path: Path, scratch: Path, options: ReadOptions) -> RawLog | RawRows:
+    """What the source gives; what only the parser notices is told with the files that were read by then."""
+    read: list[str] = []
+    try:
+        files = RawFiles(path, scratch)
+        read = files.read
+        return source.read(files, options)
+    except PolarsError as error:
+        raise DataError(
+            f"{path} is not what source {source.name!r} publishes: {first_line(error)} (files read: "
+            f"{', '.join(read) or 'none'}). Are they complete and unchanged?"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or path}: {error.strerror or error}.") from error

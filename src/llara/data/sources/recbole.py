@@ -1,16 +1,16 @@
 """RecBole's atomic files: `NAME.inter` and `NAME.item`, tab-separated, with the type behind each column's name."""
 
+import glob
 from pathlib import Path
 
-import polars as pl
-
-from llara.data.columns import id_column, number_column
 from llara.data.importing import items_from_file
 from llara.data.raw import RawLog
+from llara.data.sources.categories import chosen_category
+from llara.data.sources.published import having, interactions_of
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
 from llara.data.tables import Table, read_table
 from llara.data.text_files import TextFormat
-from llara.data.times import time_column
+from llara.data.times import UnclearTimeUnitError
 from llara.errors import DataError
 
 _TABS = TextFormat(separator="\t", quotes=False)
@@ -18,26 +18,32 @@ _TITLES = ("title", "movie_title", "name", "item_name", "artist_name", "book_tit
 
 
 def _read_atomic(files: RawFiles, options: ReadOptions) -> RawLog:
-    """Any data set in this form; its items file must have a column that names the items."""
-    path = files.find(f"{options.name}.inter" if options.name else "*.inter")
-    stem = path.name.split(".inter", maxsplit=1)[0]
-    items = _untyped(read_table(files.find(f"{stem}.item"), _TABS))
+    """Any data set in this form; its items file must have a column that names the items.
+
+    Times are seconds, unless the numbers can hardly be seconds: some data sets have milliseconds.
+    """
+    stem = glob.escape(chosen_category(files, options.name, logs=("*.inter",), items="*.item"))
+    path = files.find(f"{stem}.inter")
+    items = having(_untyped(read_table(files.find(f"{stem}.item"), _TABS)), "item_id")
     title = _title(items)
     named, dropped = titled_items(items.frame.rename({title: "title"} if title != "title" else {}))
-    log = _untyped(read_table(path, _TABS))
-    columns = [
-        id_column(log, "user_id", "--user"),
-        id_column(log, "item_id", "--item"),
-        time_column(log, "timestamp", "--time", unit=None),
-    ]
-    if "rating" in log.frame.columns:
-        columns.append(number_column(log, "rating", "--rating"))
+    log, timestamps = _interactions(_untyped(read_table(path, _TABS)))
     return RawLog(
-        interactions=log.with_frame(pl.DataFrame(columns)),
+        interactions=log,
         items=items_from_file(items.with_frame(named), item="item_id", title="title"),
-        origin={"timestamps": "seconds", "dropped_item_rows": dropped, "file": Path(path).name},
+        origin={"timestamps": timestamps, "dropped_item_rows": dropped, "file": Path(path).name},
         drop_unknown_items=True,
     )
+
+
+def _interactions(log: Table) -> tuple[Table, str]:
+    """Interactions with their times in seconds, and what the file counts them in."""
+    names = {"user": "user_id", "item": "item_id", "time": "timestamp"}
+    rating = "rating" if "rating" in log.frame.columns else None
+    try:
+        return interactions_of(log, **names, rating=rating, unit=None), "seconds"
+    except UnclearTimeUnitError as unclear:
+        return interactions_of(log, **names, rating=rating, unit=unclear.unit), f"seconds, from {unclear.unit}"
 
 
 def _untyped(table: Table) -> Table:

@@ -21,6 +21,10 @@ class RawFiles:
         path: A folder, a .zip, or one of the files themselves.
         scratch: A folder for what is taken out of a .zip.
 
+    Attributes:
+        path: As given.
+        read: Names of the files that were found and handed out so far.
+
     Raises:
         DataError: If there is nothing at `path`, or the .zip is damaged.
     """
@@ -29,6 +33,7 @@ class RawFiles:
         if not path.exists():
             raise DataError(f"{path} does not exist. Check the path, or get the files with `llara data fetch`.")
         self.path = path
+        self.read: list[str] = []
         self._scratch = scratch
         self._in_archive = path.is_file() and path.suffix.lower() == ".zip"
         folder = path if path.is_dir() else path.parent
@@ -56,6 +61,7 @@ class RawFiles:
             for name in self._names:
                 base = Path(name).name
                 if fnmatch.fnmatchcase(base, pattern) or fnmatch.fnmatchcase(base, f"{pattern}.gz"):
+                    self.read.append(base)
                     return extract(self.path, name, self._scratch) if self._in_archive else self._folder / name
         return None
 

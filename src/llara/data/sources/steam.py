@@ -7,11 +7,10 @@ import polars as pl
 from llara.data.columns import id_column
 from llara.data.raw import RawLog
 from llara.data.sources.decoding import without_entities
+from llara.data.sources.published import having, interactions_of, where_filled
 from llara.data.sources.python_literals import read_python_literals
 from llara.data.sources.source import RawFiles, ReadOptions, RemoteFile, Source, titled_items
-from llara.data.times import time_column
 
-_BLANK = r"^\s*$"
 _YEAR = r"\b((?:19|20)[0-9]{2})\b"
 
 
@@ -28,22 +27,18 @@ def read_steam(files: RawFiles, options: ReadOptions) -> RawLog:
     reviews_path = files.find("steam_reviews.json", "steam_new.json")
     items, dropped_items = _read_games(games_path)
     reviews = read_python_literals(reviews_path, texts=("username", "product_id", "date"))
-    named = ~reviews.frame["username"].str.contains(_BLANK).fill_null(True)
-    log = reviews.filter(named)
-    columns = [
-        id_column(log, "username", "--user").alias("user_id"),
-        id_column(log, "product_id", "--item").alias("item_id"),
-        time_column(log, "date", "--time"),
-    ]
+    named, nameless = where_filled(reviews, "username")
+    dated, undated = where_filled(named, "date")
     return RawLog(
-        interactions=log.with_frame(pl.DataFrame(columns)),
+        interactions=interactions_of(dated, user="username", item="product_id", time="date"),
         items=items,
         origin={
             "interactions": reviews_path.name,
             "items": games_path.name,
             "timestamps": "seconds, of whole days",
             "dropped_items": dropped_items,
-            "dropped_interactions_of_blank_names": int((~named).sum()),
+            "dropped_interactions_of_blank_names": nameless,
+            "dropped_interactions_without_date": undated,
         },
         drop_unknown_items=True,
         used_items_only=True,
@@ -54,6 +49,7 @@ def _read_games(path: Path) -> tuple[pl.DataFrame, int]:
     """Games with an identifier and a title, and how many rows were left out."""
     texts_read = ("id", "title", "app_name", "release_date", "publisher", "developer")
     games = read_python_literals(path, texts=texts_read, lists=("genres", "tags"))
+    having(games, "id", "app_name")
     identified = games.filter(games.frame["id"].is_not_null())
     texts = {name: without_entities(identified.frame[name]) for name in ("title", "app_name", "publisher", "developer")}
     items = identified.frame.select(

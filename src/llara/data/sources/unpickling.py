@@ -1,12 +1,14 @@
 """Pandas frames out of pickles that we did not write: only arrays and the frame around them, nothing else.
 
-A pickle is a program. This reader runs none of it: the only names that it resolves are numpy's arrays, numbers and
-types, `slice`, and stand-ins of ours for pandas' classes, which keep what they are given and do nothing. Any other name
-is refused. pandas itself is not needed.
+A pickle is a program. This reader runs none of it: the only names that it resolves are `slice` and stand-ins of ours
+for the classes of numpy and pandas, which keep what they are given and do nothing. Any other name is refused. numpy's
+own types would not do: a pickle can tell one of them that it holds no objects, and so have any bytes taken for one.
+pandas itself is not needed.
 """
 
 import io
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,36 @@ import numpy as np
 import polars as pl
 
 from llara.errors import DataError
+
+_NUMBER_OR_OBJECT = re.compile(r"(?:[iu][1248]|f[248]|b1|O8?)")
+_DEEPEST = 3
+"""A history is a list, or a list of pairs."""
+
+
+class _Type:
+    """A stand-in for a numpy type: a plain number or an object, and the order of its bytes."""
+
+    def __init__(self, code: str, *_: object) -> None:
+        if not isinstance(code, str) or not _NUMBER_OR_OBJECT.fullmatch(code):
+            raise ValueError(f"type {code!r}; only plain numbers and objects are read")
+        self.dtype: np.dtype[Any] = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array:
+    """A stand-in for a numpy array, which has its content once it has its state."""
+
+    def __init__(self) -> None:
+        self.values: np.ndarray[Any, Any] = np.empty(0)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, is_fortran, data = state
+        if isinstance(data, list):  # objects, always in the order of C
+            self.values = np.fromiter(data, dtype=object, count=len(data)).reshape(shape)
+        else:
+            self.values = _numbers(data, kind).reshape(shape, order="F" if is_fortran else "C")
 
 
 @dataclass
@@ -65,16 +97,19 @@ def read_pickled_frame(path: Path) -> pl.DataFrame:
     """
     try:
         loaded = _Restricted(io.BytesIO(path.read_bytes()), path.name).load()
+        if not isinstance(loaded, _Frame) or not isinstance(loaded.state, dict):
+            raise DataError(f"{path} holds {type(loaded).__name__.strip('_')}, expected a pandas DataFrame.")
+        manager = loaded.state.get("_mgr", loaded.state.get("_data"))
+        if not isinstance(manager, _Manager):
+            raise DataError(f"{path} was written by a pandas of another time. Load and save it with a current pandas.")
+        return _assemble(manager)
     except DataError:
         raise
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle can fail in any way
-        raise DataError(f"{path} is not a readable pickle ({error}). Is the download complete?") from error
-    if not isinstance(loaded, _Frame) or not isinstance(loaded.state, dict):
-        raise DataError(f"{path} holds {type(loaded).__name__.strip('_')}, expected a pandas DataFrame.")
-    manager = loaded.state.get("_mgr", loaded.state.get("_data"))
-    if not isinstance(manager, _Manager):
-        raise DataError(f"{path} was written by a pandas of another time. Load and save it with a current pandas.")
-    return _assemble(manager, path)
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path} is not a readable pickle of a frame ({reason}). Is the download complete?") from error
 
 
 class _Restricted(pickle.Unpickler):
@@ -95,26 +130,32 @@ class _Restricted(pickle.Unpickler):
         raise DataError(f"{self._name} refers to something outside of itself ({pid!r}), which is refused.")
 
 
-def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray[Any, Any]:
-    if kind is not np.ndarray:
-        raise DataError(f"a pickled array is of the kind {kind!r}; only plain arrays are read.")
-    return np.ndarray(shape, np.dtype(code.decode() if isinstance(code, bytes) else code))
+def _reconstruct(kind: type, *_: object) -> _Array:
+    if kind is not _Array:
+        raise ValueError(f"an array of the kind {kind!r}; only plain arrays are read")
+    return _Array()
 
 
-def _from_buffer(buffer: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> np.ndarray[Any, Any]:
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order="F" if order == "F" else "C")
+def _from_buffer(buffer: bytes, kind: _Type, shape: tuple[int, ...], order: str) -> _Array:
+    array = _Array()
+    array.values = _numbers(buffer, kind).reshape(shape, order="F" if order == "F" else "C")
+    return array
 
 
-def _scalar(dtype: np.dtype[Any], data: bytes) -> object:
-    if dtype.hasobject:
-        raise DataError("a pickled number is of an object type; only plain numbers are read.")
-    return np.frombuffer(data, dtype=dtype)[0].item()
+def _scalar(kind: _Type, data: bytes) -> object:
+    return _numbers(data, kind)[0].item()
+
+
+def _numbers(data: bytes, kind: _Type) -> np.ndarray[Any, Any]:
+    if kind.dtype.hasobject:
+        raise ValueError("numbers of an object type; only plain numbers are read")
+    return np.frombuffer(data, dtype=kind.dtype)
 
 
 def _encode(text: str, encoding: str) -> bytes:
     """What old pickles use to hold bytes."""
     if encoding not in ("latin1", "latin-1"):
-        raise DataError(f"pickled bytes are encoded as {encoding!r}; expected latin1.")
+        raise ValueError(f"bytes are encoded as {encoding!r}; expected latin1")
     return text.encode("latin1")
 
 
@@ -123,12 +164,13 @@ def _new_index(kind: type[_Index], state: dict[str, Any]) -> _Index:
 
 
 _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Type,
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("builtins", "slice"): slice,
+    ("__builtin__", "slice"): slice,
     ("_codecs", "encode"): _encode,
     ("pandas.core.frame", "DataFrame"): _Frame,
     ("pandas.core.internals.managers", "BlockManager"): lambda blocks, axes: _Manager(tuple(blocks), list(axes)),
@@ -141,19 +183,29 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-def _assemble(manager: _Manager, path: Path) -> pl.DataFrame:
+def _assemble(manager: _Manager) -> pl.DataFrame:
     """The columns of a frame: each block holds some of them, one per row of its values."""
-    names = [str(name) for name in manager.axes[0].state["data"]]
+    names = [str(name) for name in manager.axes[0].state["data"].values]
     columns: dict[int, pl.Series] = {}
     for block in manager.blocks:
-        places = range(len(names))[block.places] if isinstance(block.places, slice) else list(block.places)
-        for place, values in zip(places, block.values, strict=True):
-            columns[place] = _series(names[place], values, path)
+        indices = block.places.values if isinstance(block.places, _Array) else range(len(names))[block.places]
+        for place, values in zip(indices, block.values.values, strict=True):
+            columns[int(place)] = _series(names[place], values.tolist())
     return pl.DataFrame([columns[place] for place in sorted(columns)])
 
 
-def _series(name: str, values: np.ndarray[Any, Any], path: Path) -> pl.Series:
+def _series(name: str, values: list[Any]) -> pl.Series:
+    _refuse_other_values(name, values, _DEEPEST)
     try:
-        return pl.Series(name, values.tolist())
-    except (TypeError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: column {name!r} holds more than numbers, texts and lists ({error}).") from error
+        return pl.Series(name, values)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"column {name!r} holds more than numbers, texts and lists: {error}") from error
+
+
+def _refuse_other_values(name: str, values: Any, depth: int) -> None:  # noqa: ANN401  (whatever the file holds)
+    for value in values:
+        if isinstance(value, list | tuple) and depth > 1:
+            _refuse_other_values(name, value, depth - 1)
+        elif value is not None and not isinstance(value, int | float | str):
+            kind = type(value).__name__.strip("_")
+            raise ValueError(f"column {name!r} holds a {kind}; only numbers, texts and lists are read")
