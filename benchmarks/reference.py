@@ -1,7 +1,7 @@
 """What the speed benchmark compares with: the same work as a careful user writes it with transformers and peft alone.
 
-Training computes logits at every position, pads to the longest row and fills slots in a Python loop; evaluation generates
-64 tokens greedily, or scores every candidate in a pass of its own. Prompts and weights are those of our own model.
+Training computes logits at every position, pads to the longest row and fills slots in a Python loop; evaluation
+generates 64 tokens greedily, or scores every candidate in a pass of its own. Prompts and weights are our model's own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -88,7 +88,7 @@ class PlainModel:
         )
         with self.autocast():
             embedded, mask = self.embed(prompts, [prompt.token_ids for prompt in prompts], left=True)
-            written: Tensor = self.model.generate(
+            written: Tensor = self.model.generate(  # type: ignore[no-untyped-call]
                 inputs_embeds=embedded, attention_mask=mask, generation_config=settings
             )
         return written

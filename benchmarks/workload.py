@@ -10,8 +10,18 @@ from typing import Literal
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from llara.data import Dataset, SplitConfig, draw_candidates, import_rows, load_dataset, split_dataset
-from llara.data import CandidateConfig, CandidateSet, Examples
+from llara.data import (
+    CandidateConfig,
+    CandidateSet,
+    Dataset,
+    Examples,
+    SplitConfig,
+    SplitMethod,
+    draw_candidates,
+    import_rows,
+    load_dataset,
+    split_dataset,
+)
 from llara.data.sample import make_sample
 from llara.model import BackboneConfig, Llara, LlaraConfig
 from llara.model.backbone import LoraSettings
@@ -93,7 +103,7 @@ def _write_backbone(folder: Path, shape: Shape, dataset: Dataset) -> None:
 def open_workload(folder: Path, *, num_candidates: int = 20, history_length: int = 10) -> Workload:
     """The data that `prepare` wrote, split and with one candidate set per test row."""
     dataset = load_dataset(folder / "data")
-    method = "users" if dataset.rows is None else "rows"
+    method: SplitMethod = "users" if dataset.rows is None else "rows"
     split = split_dataset(dataset, SplitConfig(method=method, history_length=history_length))
     candidates = draw_candidates(
         split.test,

@@ -65,6 +65,24 @@ def test_files_are_fetched_verified_and_become_a_dataset_folder(mirror: tuple[st
     assert pl.read_parquet(tmp_path / "made" / "items.parquet")["title"].to_list() == ["Ran", "Heat"]
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("steam", ("--min-rating", "3"), "source 'steam' has no ratings"),
+        ("llara-steam", ("--core", "5"), "gives released rows"),
+        ("llara-steam", ("--split", "time"), "--split time needs real times"),
+        ("movielens-1m", ("--split", "rows"), "--split rows needs released rows"),
+        ("movielens-1m", ("--category", "Beauty"), "has no parts"),
+        ("movielens-1m", ("--noun", "film"), "'film' is not one of"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_the_download(
+    mirror: tuple[str, Path], tmp_path: Path, name: str, options: tuple[str, ...], message: str
+) -> None:
+    assert message in llara(*fetch(tmp_path, mirror[0], "--accept-license", *options, name=name)).refused()
+    assert not (tmp_path / "cache").exists()
+
+
 def test_another_file_than_published_is_refused_and_not_kept(mirror: tuple[str, Path], tmp_path: Path) -> None:
     message = llara(*fetch(tmp_path, mirror[0], "--accept-license")).refused()
     assert "md5:c4d9eecfca2ab87c1945afe126590906" in message

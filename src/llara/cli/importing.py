@@ -255,6 +255,7 @@ def fetch_data(
         seed=seed, used_items_only=used_items_only,
     )  # fmt: skip
     meant = _meant_split(split, history_length, min_history)
+    known.refuse_unfit(shape, meant, category)
     refuse_taken(output, force=force, marker="dataset.json")
     _accept(known, accepted=accept_license, ask=not json)
     from llara.cli import console
@@ -311,12 +312,8 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def _meant_split(method: str | None, history_length: int | None, min_history: int | None) -> dict[str, object]:
     """What was said of how to split, by the names of `data.split`."""
-    from llara.data.raw import refuse_bad_split
-
     said = {"method": method, "history_length": history_length, "min_history": min_history}
-    split: dict[str, object] = {name: value for name, value in said.items() if value is not None}
-    refuse_bad_split(split)
-    return split
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _asking_for_unit(read: "Callable[[TimeUnit | None], DatasetInfo]", unit: "TimeUnit | None") -> "DatasetInfo":

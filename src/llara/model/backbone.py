@@ -4,7 +4,7 @@ import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +22,9 @@ from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
 from llara.model.attention import use_cpu_attention
 from llara.model.precision import resolve_precision
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 logger = logging.getLogger(__name__)
 
@@ -201,26 +204,39 @@ def _attach_adapter(model: PreTrainedModel, settings: LoraSettings, adapter: Pat
     with warnings.catch_warnings():
         # peft asks transformers for an attribute by its old name.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-        if adapter is not None:
-            # Asked before peft looks, which would go on to search the hub for what a folder lacks.
-            missing = [name for name in ADAPTER_FILES if not (adapter / name).is_file()]
-            if missing:
-                raise CheckpointError(f"{adapter} has no {missing[0]}. Copy the whole run folder again.")
-            try:
-                return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)  # type: ignore[return-value]
-            except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-                raise CheckpointError(
-                    f"{adapter} is damaged or of another backbone: {error}. Copy the whole run folder again."
-                ) from error
-        lora = LoraConfig(
-            task_type="CAUSAL_LM",
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.dropout,
-            target_modules=_lora_targets(model, settings),
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        )
-        return get_peft_model(model, lora)  # type: ignore[return-value]
+        if adapter is None:
+            lora = LoraConfig(
+                task_type="CAUSAL_LM",
+                r=settings.rank,
+                lora_alpha=settings.alpha,
+                lora_dropout=settings.dropout,
+                target_modules=_lora_targets(model, settings),
+                fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+            )
+            return get_peft_model(model, _with_own_layers(lora, model))  # type: ignore[return-value]
+        # Asked before peft looks, which would go on to search the hub for what a folder lacks.
+        missing = [name for name in ADAPTER_FILES if not (adapter / name).is_file()]
+        if missing:
+            raise CheckpointError(f"{adapter} has no {missing[0]}. Copy the whole run folder again.")
+        try:
+            saved = _with_own_layers(cast(LoraConfig, LoraConfig.from_pretrained(str(adapter))), model)
+            return PeftModel.from_pretrained(  # type: ignore[return-value]
+                model, str(adapter), is_trainable=True, config=saved
+            )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{adapter} is damaged or of another backbone: {error}. Copy the whole run folder again."
+            ) from error
+
+
+def _with_own_layers(lora: "LoraConfig", model: PreTrainedModel) -> "LoraConfig":
+    """Let peft adapt plain linear layers by ours; quantized and transposed ones stay with its own."""
+    from llara.model.lora import LoraLinear  # noqa: PLC0415
+
+    lora.inference_mode = False
+    if not getattr(model, "is_quantized", False):
+        lora._register_custom_module({nn.Linear: LoraLinear})
+    return lora
 
 
 def _lora_targets(model: PreTrainedModel, lora: LoraSettings) -> list[str] | str:

@@ -125,7 +125,7 @@ def test_reviews_without_a_day_are_left_out_and_counted(tmp_path: Path) -> None:
 
 
 def test_there_are_no_ratings(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="needs a rating column"):
+    with pytest.raises(ConfigError, match="source 'steam' has no ratings"):
         import_source(STEAM, folder, tmp_path / "x", shape=ShapeConfig(min_rating=3))
 
 

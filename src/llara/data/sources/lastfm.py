@@ -110,5 +110,6 @@ SOURCES = (
             ),
         ),
         read=_read_hetrec,
+        gives="log",
     ),
 )

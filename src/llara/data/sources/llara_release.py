@@ -101,6 +101,7 @@ def _source(name: str, noun: Noun, items_file: str) -> Source:
             RemoteFile(url=f"{base}/{file}") for file in ("train_data.df", "Val_data.df", "Test_data.df", items_file)
         ),
         read=partial(_read_release, name=name),
+        gives="rows",
     )
 
 

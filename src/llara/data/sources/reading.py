@@ -8,11 +8,11 @@ from polars.exceptions import PolarsError
 from llara.data.archives import scratch_folder
 from llara.data.files import refuse_taken
 from llara.data.folder import INFO_FILE, DatasetInfo
-from llara.data.raw import RawLog, RawRows, refuse_bad_split, write_log, write_rows
+from llara.data.raw import RawLog, RawRows, write_log, write_rows
 from llara.data.shaping import ShapeConfig
 from llara.data.sources.source import RawFiles, ReadOptions, Source
 from llara.data.text_files import first_line
-from llara.errors import ConfigError, DataError
+from llara.errors import DataError
 
 
 def import_source(
@@ -45,20 +45,13 @@ def import_source(
         ConfigError: If the output exists, or released rows shall be shaped.
     """
     refuse_taken(output, force=force, marker=INFO_FILE)
-    refuse_bad_split(split)
-    if category is not None and not source.categories:
-        raise ConfigError(f"source {source.name!r} has no parts: leave out --category.")
     shape = shape or ShapeConfig()
+    source.refuse_unfit(shape, split, category)
     with scratch_folder() as scratch:
         raw = _read(source, path, scratch, ReadOptions(shape=shape, name=category))
         raw.origin.update({"source": source.name, "homepage": source.homepage, "category": category})
         if isinstance(raw, RawLog):
             return write_log(raw, output, name=name, noun=noun or source.noun, shape=shape, split=split, force=force)
-        if shape != ShapeConfig():
-            raise ConfigError(
-                f"source {source.name!r} gives released rows, which are read as they are. Leave out --min-rating, "
-                "--core, --min-length, --max-length, --repeats and --ties."
-            )
         return write_rows(raw, output, name=name, noun=noun or source.noun, split=split, force=force)
 
 

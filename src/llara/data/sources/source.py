@@ -1,17 +1,18 @@
 """What a source is: a known data set, where its files are published, on what terms, and how they are read."""
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
 from llara.data.archives import extract, members
 from llara.data.nouns import Noun
-from llara.data.raw import RawLog, RawRows
+from llara.data.raw import RawLog, RawRows, refuse_bad_split
 from llara.data.shaping import ShapeConfig
-from llara.errors import DataError
+from llara.errors import ConfigError, DataError
 
 
 class RawFiles:
@@ -136,6 +137,7 @@ class Source:
         files: What to download.
         read: Reads the publisher's files.
         categories: Parts that are data sets of their own; empty: it is one data set.
+        gives: "ratings": a log with ratings; "log": one without; "rows": released rows.
     """
 
     name: str
@@ -146,6 +148,20 @@ class Source:
     files: tuple[RemoteFile, ...]
     read: Reader
     categories: tuple[str, ...] = ()
+    gives: Literal["ratings", "log", "rows"] = "ratings"
+
+    def refuse_unfit(self, shape: ShapeConfig, split: Mapping[str, object] | None, category: str | None) -> None:
+        """Raise ConfigError where options do not fit what the source gives: a look before anything is downloaded."""
+        if category is not None and not self.categories:
+            raise ConfigError(f"source {self.name!r} has no parts: leave out --category.")
+        refuse_bad_split(split, has_times=self.gives != "rows", has_rows=self.gives == "rows")
+        if self.gives == "rows" and shape != ShapeConfig():
+            raise ConfigError(
+                f"source {self.name!r} gives released rows, which are read as they are. Leave out --min-rating, "
+                "--core, --min-length, --max-length, --repeats and --ties."
+            )
+        if self.gives == "log" and shape.min_rating is not None:
+            raise ConfigError(f"source {self.name!r} has no ratings. Leave out --min-rating.")
 
 
 def titled_items(items: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -86,5 +86,6 @@ SOURCES = (
             ),
         ),
         read=read_steam,
+        gives="log",
     ),
 )
