@@ -12,7 +12,6 @@ from llara.data import Catalog
 from llara.model import Llara, NanoConfig, build_nano, score_candidates
 from llara.model.attention import ATTENTION, LONGEST_PRODUCT, cpu_attention, use_cpu_attention
 from llara.model.backbone import causal_lm
-from llara.model.tree import tree_mask
 
 B, T, D = 2, 7, 8
 
@@ -37,10 +36,12 @@ def inputs(
 
 def masks(dtype: torch.dtype) -> dict[str, Tensor | None]:
     """No mask (causal), an answer tree with padding, and a causal window of three as booleans."""
-    branch = torch.tensor([[0, 0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, -1, -1]])
-    positions = torch.tensor([[0, 1, 2, 3, 4, 3, 4], [0, 1, 2, 2, 3, 0, 0]])
+    reach = torch.tensor([[7, 7, 7, 5, 5, 7, 7], [7, 7, 3, 5, 5, 6, 7]])
+    columns = torch.arange(T)
+    visible = (columns <= columns[:, None]) & (columns[:, None] < reach[:, None, :])
+    tree = torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)[:, None]
     near = torch.ones(T, T, dtype=torch.bool).tril().triu(-2).expand(B, 1, T, T)
-    return {"none": None, "tree": tree_mask(branch, positions, window=None, dtype=dtype), "boolean": near}
+    return {"none": None, "tree": tree, "boolean": near}
 
 
 def with_gradients(
@@ -53,6 +54,21 @@ def with_gradients(
     output, _ = attention(Layer(groups), *given, mask)
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(9)).to(output.dtype)
     return [output, *torch.autograd.grad((output * weights).sum(), given)]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_mask_of_the_last_queries_leaves_those_before_causal(dtype: torch.dtype, groups: int) -> None:
+    given = inputs(4, 4 // groups, dtype=dtype)
+    whole = masks(dtype)["tree"]
+    assert whole is not None
+    start = 3  # of the first row's answers; the second row begins with three causal columns as well
+    whole[1] = whole[0]
+    expected = with_gradients(cpu_attention, given, whole, groups)
+    found = with_gradients(cpu_attention, given, whole[:, :, start:], groups)
+    for one, other in zip(found, expected, strict=True):
+        tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+        torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize(("heads", "key_heads"), [(4, 4), (4, 2), (4, 1)])

@@ -63,8 +63,8 @@ def test_without_slots_the_model_is_the_plain_language_model(shape: str, build: 
     batch = batch_of(llara, [True, True, False])
     assert batch.slot_items.numel() == 0
     lm = causal_lm(llara.model)
-    plain = lm(input_ids=batch.token_ids, attention_mask=(batch.branch >= 0).long(), output_hidden_states=True)
-    real = batch.branch >= 0
+    plain = lm(input_ids=batch.token_ids, attention_mask=batch.is_token.long(), output_hidden_states=True)
+    real = batch.is_token
     torch.testing.assert_close(llara.hidden_states(batch)[real], plain.hidden_states[-1][real], atol=1e-5, rtol=1e-5)
     log_probs = plain.logits.log_softmax(-1)[batch.answer_rows, batch.answer_positions, batch.answer_tokens]
     torch.testing.assert_close(llara(batch).answer_log_probs, log_probs, atol=1e-4, rtol=1e-4)

@@ -79,7 +79,7 @@ def test_the_order_of_the_branches_does_not_matter(build: Build, stir: Stir) -> 
         batch = collate_tree([prompt], answers, hybrid=[True], filler=llara.encoder.filler)
         with torch.inference_mode():
             log_probs = llara(batch, listwise=False).answer_log_probs
-        sums.append(torch.zeros(5).index_add(0, batch.answer_branches, log_probs))
+        sums.append(torch.zeros(5).index_add(0, batch.path_columns, log_probs[batch.path_tokens]))
     torch.testing.assert_close(sums[1], sums[0][order], atol=1e-5, rtol=0)
 
 

@@ -21,17 +21,23 @@ LONG = EncodedPrompt(
 
 
 def test_a_tree_worked_by_hand() -> None:
-    batch = collate_tree([SHORT], [[[10, 11, 2], [10, 2]]], hybrid=[True], filler=FILLER)
-    # The end token 2 is predicted, never read. Both branches start after the prompt's six positions.
-    assert batch.token_ids.tolist() == [[5, FILLER, 6, FILLER, FILLER, 7, 10, 11, 10]]
-    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 6]]
-    assert batch.branch.tolist() == [[0, 0, 0, 0, 0, 0, 1, 1, 2]]
-    assert batch.parts.tolist() == [[0, 1, 0, 2, 2, 0, 0, 0, 0]]  # an answer is no part, though it names a candidate
-    assert batch.answer_positions.tolist() == [5, 6, 7, 5, 8]
-    assert batch.answer_tokens.tolist() == [10, 11, 2, 10, 2]
-    assert batch.answer_branches.tolist() == [0, 0, 0, 1, 1]
-    assert batch.answer_rows.tolist() == [0] * 5
-    assert batch.is_tree
+    answers = [[10, 11, 2], [10, 2], [9, 2]]
+    batch = collate_tree([SHORT, LONG], [answers, [[2]]], hybrid=[True, True], filler=FILLER)
+    # The end token 2 is predicted, never read. Token 10 is read once for both answers that begin with it. All answers
+    # begin after the longest prompt, at the position after their own prompt.
+    assert batch.tree_start == 8
+    assert batch.token_ids[0].tolist() == [5, FILLER, 6, FILLER, FILLER, 7, FILLER, FILLER, 9, 10, 11]
+    assert batch.position_ids[0].tolist() == [0, 1, 2, 3, 4, 5, 0, 0, 6, 6, 7]
+    assert batch.is_token[0].tolist() == [True] * 6 + [False] * 2 + [True] * 3
+    assert batch.reach[0].tolist() == [11] * 6 + [7, 8] + [9, 11, 11]
+    assert batch.is_token[1].tolist() == [True] * 8 + [False] * 3
+    assert batch.reach[1].tolist() == [11] * 8 + [9, 10, 11]
+    assert batch.parts[0].tolist() == [0, 1, 0, 2, 2, 0] + [0] * 5  # an answer is no part, though it names a candidate
+    assert batch.answer_rows.tolist() == [0] * 6 + [1]
+    assert batch.answer_positions.tolist() == [5, 8, 5, 9, 9, 10, 7]
+    assert batch.answer_tokens.tolist() == [9, 2, 10, 2, 11, 2, 2]
+    assert batch.path_tokens.tolist() == [2, 4, 5, 2, 3, 0, 1, 6]
+    assert batch.path_columns.tolist() == [0, 0, 0, 1, 1, 2, 2, 0]
     assert not batch.pads_left
 
 
@@ -41,20 +47,24 @@ def test_one_answer_follows_its_prompt() -> None:
         [5, FILLER, 6, FILLER, FILLER, 7, 10, 11],
         [5, FILLER, 6, FILLER, FILLER, FILLER, 6, 7],
     ]
-    assert batch.branch.tolist() == [[0, 0, 0, 0, 0, 0, 1, 1], [0] * 8]
+    assert batch.is_token.all()
+    assert batch.reach.tolist() == [[8] * 8] * 2
     assert batch.parts.tolist() == [[0, 1, 0, 2, 2, 0, 0, 0], [0, 1, 0, 2, 2, 2, 0, 0]]
     assert batch.answer_rows.tolist() == [0, 0, 0, 1]
     assert batch.answer_positions.tolist() == [5, 6, 7, 7]
     assert batch.answer_tokens.tolist() == [10, 11, 2, 2]
     assert batch.hybrid.tolist() == [True, False]
     assert len(batch) == 2
-    assert not batch.is_tree
+    assert batch.tree_start is None
+    assert batch.path_tokens.tolist() == [0, 1, 2, 3]
+    assert batch.path_columns.tolist() == [0] * 4
 
 
 def test_without_answers_the_prompt_stands_alone_and_padding_comes_last() -> None:
     batch = collate([SHORT, LONG], hybrid=[True, True], filler=FILLER)
     assert batch.token_ids.tolist()[0] == [5, FILLER, 6, FILLER, FILLER, 7, FILLER, FILLER]
-    assert batch.branch.tolist()[0] == [0, 0, 0, 0, 0, 0, -1, -1]
+    assert batch.is_token.tolist()[0] == [True] * 6 + [False] * 2
+    assert batch.reach.tolist()[0] == [8] * 6 + [7, 8]
     assert batch.parts.tolist()[0] == [0, 1, 0, 2, 2, 0, 0, 0]
     assert batch.answer_tokens.numel() == 0
     assert batch.slot_rows.tolist() == [0, 0, 0, 1, 1, 1, 1]
@@ -72,7 +82,7 @@ def test_left_padding_moves_slots_and_candidates_along() -> None:
     # The released code pads on the right and generates from the padding (FACTS.md 4.5).
     batch = collate_left([SHORT, LONG], hybrid=[True, True], filler=FILLER)
     assert batch.token_ids.tolist()[0] == [FILLER, FILLER, 5, FILLER, 6, FILLER, FILLER, 7]
-    assert batch.branch.tolist()[0] == [-1, -1, 0, 0, 0, 0, 0, 0]
+    assert batch.is_token.tolist()[0] == [False] * 2 + [True] * 6
     assert batch.parts.tolist() == [[0, 0, 0, 1, 0, 2, 2, 0], [0, 1, 0, 2, 2, 2, 0, 0]]
     assert batch.position_ids.tolist()[0][2:] == [0, 1, 2, 3, 4, 5]
     assert batch.slot_positions.tolist() == [3, 5, 6, 1, 3, 4, 5]
@@ -103,21 +113,24 @@ def prompts(draw: st.DrawFn) -> EncodedPrompt:
 
 
 def _row(batch: PromptBatch, row: int) -> tuple[list[object], ...]:
-    """Everything that a batch says about a row, positions counted from its first token."""
-    real = batch.branch[row] >= 0
-    shift = int(real.int().argmax())
+    """Everything that a batch says about a row, columns counted without padding."""
+    real = batch.is_token[row]
+    column = real.cumsum(0) - 1
+    seen_by = [(real & (torch.arange(len(real)) < end)).sum().item() for end in batch.reach[row][real].tolist()]
     slots, answers = batch.slot_rows == row, batch.answer_rows == row
+    paths = answers[batch.path_tokens]
     return (
         batch.token_ids[row][real].tolist(),
         batch.position_ids[row][real].tolist(),
-        batch.branch[row][real].tolist(),
+        seen_by,
         batch.parts[row][real].tolist(),
-        (batch.slot_positions[slots] - shift).tolist(),
+        column[batch.slot_positions[slots]].tolist(),
         batch.slot_items[slots].tolist(),
-        (batch.candidate_positions[row][batch.candidate_mask[row]] - shift).tolist(),
-        (batch.answer_positions[answers] - shift).tolist(),
+        column[batch.candidate_positions[row][batch.candidate_mask[row]]].tolist(),
+        column[batch.answer_positions[answers]].tolist(),
         batch.answer_tokens[answers].tolist(),
-        batch.answer_branches[answers].tolist(),
+        batch.answer_tokens[batch.path_tokens[paths]].tolist(),
+        batch.path_columns[paths].tolist(),
     )
 
 
@@ -135,8 +148,10 @@ def test_a_padded_row_says_what_the_single_row_says(drawn: list[EncodedPrompt], 
         assert _row(left, row) == _row(collate([prompt], hybrid=[True], filler=FILLER), 0)
         for batch in (tree, plain, left):
             size = len(prompt.token_ids)
-            assert batch.parts[row][batch.branch[row] == 0].tolist() == prompt.parts[:size]
-            assert not batch.parts[row][batch.branch[row] != 0].any()  # neither answers nor padding
+            real = batch.is_token[row]
+            assert batch.parts[row][real].tolist()[:size] == prompt.parts
+            assert not batch.parts[row][real][size:].any()  # an answer is no part
+            assert not batch.parts[row][~real].any()
 
 
 def test_items_of_a_row_are_padded_on_the_right() -> None:

@@ -36,7 +36,8 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
         query: [B, H, T, d].
         key: [B, K, S, d]; K divides H.
         value: [B, K, S, d].
-        attention_mask: Additive or boolean (True: visible), [B, 1, T, S]; None: causal, if the layer is.
+        attention_mask: Additive or boolean (True: visible), [B, 1, T, S]; None: causal, if the layer is. With fewer
+            queries than T, it is about the last ones (an answer tree's), and those before are causal.
         dropout: Share of attention weights dropped.
         scaling: Factor of the scores; None: d ** -0.5.
         is_causal: Whether None as a mask means causal.
@@ -46,7 +47,14 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
         [B, T, H, d], and None in place of the weights.
     """
     T, S = query.shape[2], key.shape[2]
-    fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and 1 < T == S <= LONGEST_PRODUCT
+    if attention_mask is not None and T == S and 1 < attention_mask.shape[2] < T:
+        start = T - attention_mask.shape[2]
+        before, keys, values = query[:, :, :start], key[:, :, :start], value[:, :, :start]
+        prompt, _ = cpu_attention(module, before, keys, values, None, dropout, scaling, True, **kwargs)
+        answers, _ = cpu_attention(module, query[:, :, start:], key, value, attention_mask, dropout, scaling, **kwargs)
+        return torch.cat([prompt, answers], dim=1), None
+    fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and 1 < T <= S <= LONGEST_PRODUCT
+    fits &= T == S or attention_mask is not None
     if not fits or dropout > 0.0 or kwargs.get("position_bias") is not None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs

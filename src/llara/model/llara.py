@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llara.data import Catalog
 from llara.errors import CheckpointError, PromptError
 from llara.model.adapt import adapt_backbone, catalog_lines
+from llara.model.allocation import keep_freed_memory
 from llara.model.backbone import (
     NANO,
     BackboneConfig,
@@ -81,6 +82,7 @@ class Llara(nn.Module):
         default_scorer: ScorerName = "answer",
     ) -> None:
         super().__init__()
+        keep_freed_memory()
         self.model = model
         self.encoder = encoder
         self.catalog = catalog
@@ -262,12 +264,12 @@ class Llara(nn.Module):
     def hidden_states(self, batch: PromptBatch) -> Tensor:
         """Final hidden states, [B, T, D]. Values at padding are meaningless."""
         embedded = self.embed(batch)
-        if batch.is_tree:
+        if batch.tree_start is not None:
             mask: Tensor | dict[str, Tensor] | None = tree_attention(
-                batch.branch, batch.position_ids, config=causal_lm(self.model).config, dtype=embedded.dtype
+                batch, config=causal_lm(self.model).config, dtype=embedded.dtype
             )
         elif batch.pads_left:
-            mask = (batch.branch >= 0).long()
+            mask = batch.is_token.long()
         else:
             # Padding comes last, where a causal model's real tokens cannot see it: the fast causal kernel does.
             mask = None
@@ -307,15 +309,17 @@ class Llara(nn.Module):
             )
 
     def _answer_log_probs(self, hidden: Tensor, batch: PromptBatch) -> Tensor:
-        at_answers = hidden[batch.answer_rows, batch.answer_positions]  # [P, D]
-        parts = [slice(start, start + VOCABULARY_CHUNK) for start in range(0, len(at_answers), VOCABULARY_CHUNK)]
-        chunks = [
-            -nn.functional.cross_entropy(
-                head_logits(self.model, at_answers[part]), batch.answer_tokens[part], reduction="none"
-            )
-            for part in parts
-        ]
-        return torch.cat(chunks)
+        """Log-probability of each answer token, [E]; a position has logits once, however many answers go on there."""
+        place = batch.answer_rows * hidden.shape[1] + batch.answer_positions
+        reads, place = torch.unique(place, return_inverse=True)
+        at_reads = hidden.flatten(0, 1)[reads]  # [reads, D]
+        chunks = []
+        for start in range(0, len(reads), VOCABULARY_CHUNK):
+            inside = ((place >= start) & (place < start + VOCABULARY_CHUNK)).nonzero().squeeze(1)
+            log_probs = head_logits(self.model, at_reads[start : start + VOCABULARY_CHUNK]).log_softmax(dim=-1)
+            chunks.append((inside, log_probs[place[inside] - start, batch.answer_tokens[inside]]))
+        order = torch.cat([inside for inside, _ in chunks]).argsort()
+        return torch.cat([found for _, found in chunks])[order]
 
     def _listwise(self, hidden: Tensor, batch: PromptBatch, prior: Tensor | None) -> Tensor:
         rows = torch.arange(len(batch), device=hidden.device)[:, None]

@@ -96,7 +96,8 @@ def _answer_scores(llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: boo
     log_probs = llara(batch, answer=True, listwise=False).answer_log_probs.float()
     shape = batch.candidate_positions.shape
     flat = log_probs.new_zeros(shape[0] * shape[1])
-    flat.index_add_(0, batch.answer_rows * shape[1] + batch.answer_branches, log_probs)
+    cell = batch.answer_rows[batch.path_tokens] * shape[1] + batch.path_columns
+    flat.index_add_(0, cell, log_probs[batch.path_tokens])
     scores: torch.Tensor = flat.view(shape).masked_fill(~batch.candidate_mask, float("-inf"))
     return scores
 
@@ -145,7 +146,7 @@ def generate_answers(
         with autocast(llara):
             written = lm.generate(  # type: ignore[operator]
                 inputs_embeds=llara.embed(batch),
-                attention_mask=(batch.branch >= 0).long(),
+                attention_mask=batch.is_token.long(),
                 generation_config=generation,
             )
         for row, ids, limit in zip(rows, written.tolist(), limits, strict=True):

@@ -1,30 +1,30 @@
-"""The attention of an answer tree: every branch reads the prompt and itself, never another branch."""
+"""The attention of an answer tree: every node reads the prompt and the nodes above it, never another branch."""
 
 import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
 from llara.errors import CheckpointError
+from llara.model.attention import ATTENTION
+from llara.prompt import PromptBatch
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
-def tree_attention(
-    branch: Tensor, position_ids: Tensor, *, config: PretrainedConfig, dtype: torch.dtype
-) -> Tensor | dict[str, Tensor]:
+def tree_attention(batch: PromptBatch, *, config: PretrainedConfig, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
     """What a backbone takes as `attention_mask` for a tree batch, sliding windows included.
 
     A mask of four dimensions replaces every mask that the backbone would build itself, so a backbone whose layers look
     back only so far gets masks that do the same; else its tree scores would not be those of a plain pass.
 
     Args:
-        branch: 0 prompt, c + 1 branch of candidate c, -1 padding, [B, T].
-        position_ids: Position of each token, [B, T].
-        config: The backbone's; its `layer_types` and `sliding_window` count.
+        batch: A tree.
+        config: The backbone's; its `layer_types`, `sliding_window` and kind of attention count.
         dtype: Of the embeddings.
 
     Returns:
-        An additive mask [B, 1, T, T], or one per kind of layer where the kinds differ.
+        An additive mask, or one per kind of layer where the kinds differ: [B, 1, T, T], or, where our own attention
+        reads it and no layer looks back only so far, [B, 1, answers, T], since prompts need none.
 
     Raises:
         CheckpointError: If a layer is of a kind that cannot read a tree, such as a recurrent one.
@@ -37,25 +37,28 @@ def tree_attention(
             f"backbone {config.model_type} has layers of kind {unknown[0]}, which cannot read all answers in one pass. "
             "Score with `listwise`, or choose another backbone."
         )
+    start = batch.tree_start or 0
+    # One row of a mask would be taken for all rows.
+    can_split = batch.token_ids.shape[1] - start > 1 and kinds == {FULL} and config._attn_implementation == ATTENTION
     masks = {
-        kind: tree_mask(branch, position_ids, window=window if kind == SLIDING else None, dtype=dtype)
+        kind: tree_mask(batch, window=window if kind == SLIDING else None, start=start if can_split else 0, dtype=dtype)
         for kind in sorted(kinds)
     }
     takes_kinds = SLIDING in kinds and getattr(config, "layer_types", None) is not None
     return masks if takes_kinds else next(iter(masks.values()))
 
 
-def tree_mask(branch: Tensor, position_ids: Tensor, *, window: int | None, dtype: torch.dtype) -> Tensor:
-    """Additive mask, [B, 1, T, T]: a token sees the prompt and its own branch up to itself, at most `window` back.
+def tree_mask(batch: PromptBatch, *, window: int | None, start: int = 0, dtype: torch.dtype) -> Tensor:
+    """Additive mask of the columns from `start` on, [B, 1, T - start, T]: a token sees what it stands below.
 
-    Padding sees itself only, so that no row of the mask is empty.
+    That is the prompt and the nodes above it, at most `window` positions back. Padding sees itself, so that no row of
+    the mask is empty.
     """
-    size = branch.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool, device=branch.device).tril()
-    key, query = branch[:, None, :], branch[:, :, None]
-    visible = causal & ((key == 0) | (key == query)) & (query >= 0)
+    columns = torch.arange(batch.reach.shape[1], device=batch.reach.device)
+    query = columns[start:, None]  # [T - start, 1]
+    visible = (columns <= query) & (query < batch.reach[:, None, :])  # [B, T - start, T]
     if window is not None:
-        visible &= position_ids[:, :, None] - position_ids[:, None, :] < window
-    visible = visible | torch.eye(size, dtype=torch.bool, device=branch.device)
-    mask = torch.zeros(visible.shape, dtype=dtype, device=branch.device)
+        back = batch.position_ids[:, start:, None] - batch.position_ids[:, None, :]
+        visible &= back < window
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]

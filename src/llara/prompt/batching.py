@@ -7,19 +7,19 @@ import torch
 from torch import Tensor
 
 from llara.prompt.encoding import WORDING_PART, EncodedPrompt
-
-PROMPT_BRANCH = 0
-PADDING_BRANCH = -1
+from llara.prompt.trie import AnswerTrie, build_trie
 
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """A padded batch. B rows, T tokens, S slots in all rows together, C candidates, P predicted answer tokens.
+    """A padded batch. B rows, T tokens, S slots in all rows together, C candidates, E predicted answer tokens.
 
     Attributes:
         token_ids: Prompt, then answer tokens if any, [B, T]; slots and padding hold the filler.
-        position_ids: Position of each token; the branches of a tree all start after the prompt, [B, T].
-        branch: 0 prompt, c + 1 answer branch of candidate c, -1 padding, [B, T].
+        position_ids: Position of each token; in a tree all nodes of one depth share theirs, [B, T].
+        is_token: False at padding, bool [B, T].
+        reach: First column that cannot see the token any more: the end of its subtree in a tree, else T; padding is
+            seen by itself only, [B, T].
         parts: 0 wording, answer or padding, 1 history item, 2 candidate, [B, T].
         slot_rows, slot_positions, slot_items: Where each slot is and which item it shows, [S].
         hybrid: Whether the row's slots hold behavioral tokens (else the placeholder), bool [B].
@@ -27,16 +27,19 @@ class PromptBatch:
         candidate_items: Item index of each candidate, 0 where a row has fewer, [B, C].
         history_items: Item index of each history item, oldest first, padded with 0 on the right, [B, L].
         candidate_mask: Which entries of `candidate_positions` are real, bool [B, C].
-        answer_rows, answer_positions: Positions whose next token is an answer token, [P].
-        answer_tokens: That next token, [P].
-        answer_branches: Candidate column that the token belongs to (0 in a batch with one answer), [P].
-        is_tree: Whether rows hold several branches, which then need their own attention mask.
+        answer_rows, answer_positions: Positions whose next token is an answer token, [E]; in a tree they repeat where
+            answers part.
+        answer_tokens: That next token, [E].
+        path_tokens, path_columns: Which of these tokens make up the answer of which candidate column, [P]; columns are
+            0 in a batch with one answer.
+        tree_start: First column of the answers in a tree, which has its own attention mask; None: no tree.
         pads_left: Whether padding comes first (generation); else last.
     """
 
     token_ids: Tensor
     position_ids: Tensor
-    branch: Tensor
+    is_token: Tensor
+    reach: Tensor
     parts: Tensor
     slot_rows: Tensor
     slot_positions: Tensor
@@ -49,8 +52,9 @@ class PromptBatch:
     answer_rows: Tensor
     answer_positions: Tensor
     answer_tokens: Tensor
-    answer_branches: Tensor
-    is_tree: bool
+    path_tokens: Tensor
+    path_columns: Tensor
+    tree_start: int | None
     pads_left: bool
 
     def __len__(self) -> int:
@@ -77,8 +81,8 @@ def collate(
 
     The end token is predicted but never read, so it takes no position.
     """
-    branches = [[answer] for answer in answers] if answers is not None else [[] for _ in prompts]
-    return _assemble(prompts, branches, hybrid=hybrid, filler=filler, is_tree=False, pads_left=False)
+    rows = [_Row(prompt, answer) for prompt, answer in zip(prompts, answers or [()] * len(prompts), strict=True)]
+    return _assemble(prompts, rows, hybrid=hybrid, filler=filler)
 
 
 def collate_tree(
@@ -88,35 +92,75 @@ def collate_tree(
     hybrid: Sequence[bool],
     filler: int,
 ) -> PromptBatch:
-    """Batch prompts, each followed by one branch per candidate answer; `answers[b][c]` ends with the end token."""
-    return _assemble(prompts, answers, hybrid=hybrid, filler=filler, is_tree=True, pads_left=False)
+    """Batch prompts, each followed by the trie of its candidates' answers; `answers[b][c]` ends with the end token.
+
+    Prompts are padded to one width, so that all answers begin in one column.
+    """
+    start = max(len(prompt.token_ids) for prompt in prompts)
+    rows = [
+        _TreeRow(prompt, build_trie(branches), start=start, filler=filler)
+        for prompt, branches in zip(prompts, answers, strict=True)
+    ]
+    return _assemble(prompts, rows, hybrid=hybrid, filler=filler, tree_start=start)
 
 
 def collate_left(prompts: Sequence[EncodedPrompt], *, hybrid: Sequence[bool], filler: int) -> PromptBatch:
     """Batch prompts to generate from: padding comes first, so that all rows go on after the last column."""
-    return _assemble(prompts, [[] for _ in prompts], hybrid=hybrid, filler=filler, is_tree=False, pads_left=True)
+    return _assemble(prompts, [_Row(prompt, ()) for prompt in prompts], hybrid=hybrid, filler=filler, pads_left=True)
+
+
+class _Row:
+    """One prompt with one answer behind it, as columns of a batch.
+
+    Attributes:
+        ends: As `PromptBatch.reach`, but 0 stands for T.
+    """
+
+    def __init__(self, prompt: EncodedPrompt, answer: Sequence[int]) -> None:
+        size = len(prompt.token_ids)
+        read = list(answer[:-1])
+        self.tokens = prompt.token_ids + read
+        self.positions = list(range(len(self.tokens)))
+        self.ends = [0] * len(self.tokens)
+        self.is_token = [True] * len(self.tokens)
+        self.parts = prompt.parts + [WORDING_PART] * len(read)
+        self.answer_positions = list(range(size - 1, size - 1 + len(answer)))
+        self.answer_tokens = list(answer)
+        self.paths = [list(range(len(answer)))]
+
+
+class _TreeRow(_Row):
+    """One prompt with a trie of answers behind it, from column `start` on."""
+
+    def __init__(self, prompt: EncodedPrompt, trie: AnswerTrie, *, start: int, filler: int) -> None:
+        super().__init__(prompt, ())
+        size = len(prompt.token_ids)
+        gap = range(size, start)
+        self.tokens = [*self.tokens, *[filler] * len(gap), *trie.tokens]
+        self.positions += [0] * len(gap) + [size - 1 + depth for depth in trie.depths]
+        self.ends += [column + 1 for column in gap] + [start - 1 + end for end in trie.ends]
+        self.is_token += [False] * len(gap) + [True] * len(trie.tokens)
+        self.parts = self.parts + [WORDING_PART] * (len(gap) + len(trie.tokens))
+        self.answer_positions = [size - 1 if node == 0 else start - 1 + node for node in trie.edge_nodes]
+        self.answer_tokens = trie.edge_tokens
+        self.paths = trie.paths
 
 
 def _assemble(
     prompts: Sequence[EncodedPrompt],
-    branches: Sequence[Sequence[Sequence[int]]],
+    rows: Sequence[_Row],
     *,
     hybrid: Sequence[bool],
     filler: int,
-    is_tree: bool,
-    pads_left: bool,
+    tree_start: int | None = None,
+    pads_left: bool = False,
 ) -> PromptBatch:
-    lengths = [
-        len(prompt.token_ids) + sum(len(answer) - 1 for answer in answers)
-        for prompt, answers in zip(prompts, branches, strict=True)
-    ]
-    width = max(lengths)
-    rows = [_Row(prompt, answers) for prompt, answers in zip(prompts, branches, strict=True)]
-    shifts = [width - length if pads_left else 0 for length in lengths]
+    width = max(len(row.tokens) for row in rows)
+    shifts = [width - len(row.tokens) if pads_left else 0 for row in rows]
 
-    def padded(values: list[list[int]], fill: int) -> Tensor:
+    def padded(values: Sequence[Sequence[int]], fill: int) -> Tensor:
         filled = [
-            [fill] * shift + row + [fill] * (width - shift - len(row))
+            [*[fill] * shift, *row, *[fill] * (width - shift - len(row))]
             for row, shift in zip(values, shifts, strict=True)
         ]
         return torch.tensor(filled, dtype=torch.long)
@@ -125,17 +169,16 @@ def _assemble(
         joined = [v + (s if shifted else 0) for row, s in zip(values, shifts, strict=True) for v in row]
         return torch.tensor(joined, dtype=torch.long)
 
-    def owners(values: list[list[int]]) -> Tensor:
-        return torch.tensor([row for row, entries in enumerate(values) for _ in entries], dtype=torch.long)
-
+    is_token = padded([row.is_token for row in rows], False).bool()
     num_candidates = max(len(prompt.candidate_positions) for prompt in prompts)
     counts = torch.tensor([len(prompt.candidate_positions) for prompt in prompts])
     return PromptBatch(
         token_ids=padded([row.tokens for row in rows], filler),
         position_ids=padded([row.positions for row in rows], 0),
-        branch=padded([row.branch for row in rows], PADDING_BRANCH),
+        is_token=is_token,
+        reach=_reach(padded([row.ends for row in rows], 0), is_token),
         parts=padded([row.parts for row in rows], WORDING_PART),
-        slot_rows=owners([prompt.slot_items for prompt in prompts]),
+        slot_rows=_owners([prompt.slot_items for prompt in prompts]),
         slot_positions=flat([prompt.slot_positions for prompt in prompts], shifted=True),
         slot_items=flat([prompt.slot_items for prompt in prompts]),
         hybrid=torch.tensor(list(hybrid), dtype=torch.bool),
@@ -149,40 +192,44 @@ def _assemble(
         candidate_items=_padded_right([prompt.candidate_items for prompt in prompts]),
         history_items=_padded_right([prompt.history_items for prompt in prompts]),
         candidate_mask=torch.arange(num_candidates) < counts[:, None],
-        answer_rows=owners([row.answer_tokens for row in rows]),
+        answer_rows=_owners([row.answer_tokens for row in rows]),
         answer_positions=flat([row.answer_positions for row in rows], shifted=True),
         answer_tokens=flat([row.answer_tokens for row in rows]),
-        answer_branches=flat([row.answer_branches for row in rows]),
-        is_tree=is_tree,
+        **_paths(rows),
+        tree_start=tree_start,
         pads_left=pads_left,
     )
+
+
+def _reach(ends: Tensor, is_token: Tensor) -> Tensor:
+    """Ends of subtrees, T where there is none, and the next column at padding, [B, T]."""
+    width = ends.shape[1]
+    following = torch.arange(1, width + 1).expand_as(ends)
+    return torch.where(is_token, ends.masked_fill(ends == 0, width), following)
+
+
+def _paths(rows: Sequence[_Row]) -> dict[str, Tensor]:
+    """`path_tokens` and `path_columns`."""
+    tokens: list[int] = []
+    columns: list[int] = []
+    before = 0
+    for row in rows:
+        for column, path in enumerate(row.paths):
+            tokens.extend(before + token for token in path)
+            columns.extend([column] * len(path))
+        before += len(row.answer_tokens)
+    return {
+        "path_tokens": torch.tensor(tokens, dtype=torch.long),
+        "path_columns": torch.tensor(columns, dtype=torch.long),
+    }
+
+
+def _owners(values: Sequence[Sequence[int]]) -> Tensor:
+    """The row of each entry of ragged rows."""
+    return torch.tensor([row for row, entries in enumerate(values) for _ in entries], dtype=torch.long)
 
 
 def _padded_right(rows: Sequence[Sequence[int]]) -> Tensor:
     """Item indices padded with 0 on the right, [B, longest]."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long)
-
-
-class _Row:
-    """One prompt with its branches laid out one after the other."""
-
-    def __init__(self, prompt: EncodedPrompt, answers: Sequence[Sequence[int]]) -> None:
-        size = len(prompt.token_ids)
-        self.tokens = list(prompt.token_ids)
-        self.positions = list(range(size))
-        self.branch = [PROMPT_BRANCH] * size
-        self.parts = list(prompt.parts)
-        self.answer_positions: list[int] = []
-        self.answer_tokens: list[int] = []
-        self.answer_branches: list[int] = []
-        for column, answer in enumerate(answers):
-            start = len(self.tokens)
-            read = list(answer[:-1])
-            self.answer_positions.extend([size - 1, *range(start, start + len(read))])
-            self.answer_tokens.extend(answer)
-            self.answer_branches.extend([column] * len(answer))
-            self.tokens.extend(read)
-            self.positions.extend(range(size, size + len(read)))
-            self.branch.extend([column + 1] * len(read))
-            self.parts.extend([WORDING_PART] * len(read))
