@@ -10,7 +10,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from llara.data import Catalog
 from llara.model import Llara, NanoConfig, build_nano, score_candidates
-from llara.model.attention import ATTENTION, LONGEST_PRODUCT, cpu_attention, use_cpu_attention
+from llara.model.attention import ATTENTION, LONGEST_PRODUCT, causal_product, cpu_attention, use_cpu_attention
 from llara.model.backbone import causal_lm
 
 B, T, D = 2, 7, 8
@@ -90,10 +90,35 @@ def test_outputs_and_gradients_in_bfloat16_are_those_of_the_fused_kernel(kind: s
 
 
 @pytest.mark.parametrize("kind", ["none", "tree", "boolean"])
-def test_in_float32_it_is_the_fused_kernel_bit_by_bit(kind: str) -> None:
+def test_in_float32_without_gradients_it_is_the_fused_kernel_bit_by_bit(kind: str) -> None:
     given, mask = inputs(4, 2, dtype=torch.float32), masks(torch.float32)[kind]
+    with torch.no_grad():
+        found, fused = (attention(Layer(2), *given, mask)[0] for attention in (cpu_attention, sdpa_attention_forward))
+    assert torch.equal(found, fused)
+
+
+@pytest.mark.parametrize(("kind", "length"), [("tree", T), ("boolean", T), *(("none", n) for n in (T, 64, 65, 200))])
+def test_in_float32_outputs_and_gradients_are_those_of_the_fused_kernel(kind: str, length: int) -> None:
+    given, mask = inputs(4, 2, dtype=torch.float32, queries=length, keys=length), masks(torch.float32)[kind]
     found, fused = (with_gradients(attention, given, mask, 2) for attention in (cpu_attention, sdpa_attention_forward))
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, fused, strict=True))
+    for ours, theirs in zip(found, fused, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_of_causal_blocks_are_right() -> None:
+    generator = torch.Generator().manual_seed(2)
+    given = [torch.randn(1, 2, 70, 3, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(3)]
+    assert torch.autograd.gradcheck(causal_product, given, nondet_tol=1e-12, fast_mode=True)
+
+
+def test_under_autocast_all_three_have_one_precision() -> None:
+    query, key, value = inputs(2, 2, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, _ = cpu_attention(Layer(), query, key, value.bfloat16(), None)
+    assert found.dtype == torch.bfloat16
+    found.float().sum().backward()  # type: ignore[no-untyped-call]
+    assert query.grad is not None
+    assert query.grad.dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,8 @@ def test_batches_score_as_single_rows(scorer: str, marked: Build) -> None:
         score_candidates(llara, HISTORIES, CANDIDATES, scorer=scorer, batch_size=size)  # type: ignore[arg-type]
         for size in (4, 1)
     )
-    np.testing.assert_allclose(whole, single, atol=1e-5, rtol=0)
+    # Answers that cost 100 nats are known to the last place of float32 but one: 1.5e-5.
+    np.testing.assert_allclose(whole, single, atol=1e-5, rtol=2 * float(np.finfo(np.float32).eps))
 
 
 def test_each_vector_is_added_to_its_own_items_and_to_nothing_else(marked: Build) -> None:

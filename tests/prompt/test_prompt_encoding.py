@@ -149,13 +149,17 @@ def test_wordings_are_chosen_by_number(make_encoder: MakeEncoder) -> None:
     assert names == ["movie-1", "movie-2", "movie-3", "movie-1"]
 
 
-def test_approximate_lengths_order_prompts_as_true_lengths_do(make_encoder: MakeEncoder) -> None:
-    encoder = make_encoder()
-    histories = [[24], [24, 20, 9], [9] * 10]
-    approximate = encoder.prompt_lengths(histories, 5)
-    true = [len(encoder.encode(encoder.build(history, [1, 2, 3, 4, 5])).token_ids) for history in histories]
-    assert sorted(range(3), key=lambda row: approximate[row]) == sorted(range(3), key=lambda row: true[row])
-    assert max(abs(approximate - true)) < 60
+@pytest.mark.parametrize("shown", ["hybrid", "text", "behavior", "index"])
+@pytest.mark.parametrize("kind", ["nano", "chat", "metaspace"])
+def test_lengths_are_those_of_the_encoded_prompts(make_encoder: MakeEncoder, kind: str, shown: str) -> None:
+    encoder = make_encoder(PromptConfig(candidates=shown), tokenizer=kind)  # type: ignore[arg-type]
+    histories = [[24], [24, 20, 9], [9] * 10, [3, 4]]
+    candidates = [[1, 2, 3], [24, 9, 7], [5, 5, 6], [8, 1, 2]]
+    templates = [0, 1, 2, 5]
+    found = encoder.prompt_lengths(histories, candidates, templates)
+    rows = zip(histories, candidates, templates, strict=True)
+    prompts = (encoder.build(history, items, template=number) for history, items, number in rows)
+    assert found.tolist() == [len(encoder.encode(prompt).token_ids) for prompt in prompts]
 
 
 def test_the_largest_token_bounds_every_prompt(make_encoder: MakeEncoder) -> None:

@@ -2,12 +2,16 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llara.data import IntArray
 from llara.train.batches import BatchPlan
 
 
+def lengths_of(size: int, epoch: int) -> IntArray:
+    return np.random.default_rng([size, epoch]).integers(20, 300, size=size)
+
+
 def plan_of(size: int, *, batch_size: int = 8, seed: int = 0) -> BatchPlan:
-    lengths = np.random.default_rng(size).integers(20, 300, size=size)
-    return BatchPlan(lengths=lengths, batch_size=batch_size, seed=seed)
+    return BatchPlan(size, batch_size, seed, lambda rows, epoch: lengths_of(size, epoch)[rows])
 
 
 def epoch_rows(plan: BatchPlan, epoch: int) -> list[list[int]]:
@@ -30,14 +34,15 @@ def test_three_steps_cover_ten_rows_in_batches_of_four() -> None:
 
 def test_rows_of_a_batch_have_similar_lengths_and_the_longest_comes_first() -> None:
     plan = plan_of(4000)
-    batches = [plan.lengths[plan.rows(step)] for step in range(plan.steps_per_epoch)]
-    assert np.mean([batch.std() for batch in batches]) < 0.1 * plan.lengths.std()
+    lengths = lengths_of(4000, 0)
+    batches = [lengths[plan.rows(step)] for step in range(plan.steps_per_epoch)]
+    assert np.mean([batch.std() for batch in batches]) < 0.1 * lengths.std()
     assert all((np.diff(batch) <= 0).all() for batch in batches)
 
 
 def test_long_and_short_batches_alternate_at_random() -> None:
     plan = plan_of(4000)
-    means = [plan.lengths[plan.rows(step)].mean() for step in range(plan.steps_per_epoch)]
+    means = [lengths_of(4000, 0)[plan.rows(step)].mean() for step in range(plan.steps_per_epoch)]
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.2
 
 
@@ -55,9 +60,22 @@ def test_epochs_and_seeds_differ() -> None:
     assert epoch_rows(plan, 0) != epoch_rows(plan_of(100, seed=1), 0)
 
 
+def test_lengths_are_those_of_the_epoch_and_asked_for_pool_by_pool() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def lengths(rows: IntArray, epoch: int) -> IntArray:
+        asked.append((len(rows), epoch))
+        return lengths_of(1000, epoch)[rows]
+
+    plan = BatchPlan(1000, 8, 0, lengths)
+    for step in range(140):
+        epoch = step // plan.steps_per_epoch
+        assert (np.diff(lengths_of(1000, epoch)[plan.rows(step)]) <= 0).all()
+    assert asked == [(400, 0), (400, 0), (200, 0), (400, 1)]
+
+
 def test_plans_of_other_lengths_do_not_share_batches() -> None:
-    lengths = np.arange(100)
-    plan, other = BatchPlan(lengths, 8, 0), BatchPlan(lengths[:50].copy(), 8, 0)
+    plan, other = plan_of(100), plan_of(50)
     assert plan != other
     assert sum(len(rows) for rows in epoch_rows(plan, 0)) == 100
     assert sum(len(rows) for rows in epoch_rows(other, 0)) == 50

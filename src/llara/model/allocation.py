@@ -8,7 +8,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _LARGEST_REUSED = 32 * 2**20
 """Bytes; the C library refuses a larger threshold."""
 _AHEAD = 256 * 2**20
-_LONGEST_INT = 2**31 - 1
+_NEVER = -1
 
 
 @cache
@@ -22,5 +22,5 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     set_option = ctypes.CDLL(None).mallopt
-    settings = ((_MMAP_THRESHOLD, _LARGEST_REUSED), (_TRIM_THRESHOLD, _LONGEST_INT), (_TOP_PAD, _AHEAD))
+    settings = ((_MMAP_THRESHOLD, _LARGEST_REUSED), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _AHEAD))
     return all(set_option(option, value) == 1 for option, value in settings)

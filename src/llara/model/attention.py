@@ -1,4 +1,4 @@
-"""Attention on CPUs: plain matrix products where they beat the fused kernel, the fused kernel elsewhere."""
+"""Attention on CPUs: matrix products where they beat the fused kernel, the fused kernel elsewhere."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from transformers.masking_utils import sdpa_mask
 ATTENTION = "llara_cpu"
 LONGEST_PRODUCT = 1024
 """Longest sequence whose [T, T] scores are held in memory at once."""
+_BLOCK = 64
 
 
 def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
@@ -27,9 +28,10 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     """Scaled dot-product attention in the form that `transformers` calls.
 
     Source:
-        The fused CPU kernel of torch 2.13 computes bfloat16 at the speed of float32; two products and a softmax take
-        half its time, forward and backward (docs/experiments.md). Where that does not hold (other devices, float32,
-        long or single-token queries, dropout), the call goes to `sdpa` unchanged.
+        The fused CPU kernel of torch 2.13 computes bfloat16 at the speed of float32. Causal attention by products of
+        blocks takes a third of its time there, and two thirds of forward and backward in float32; with a mask, two
+        products and a softmax take half its time in bfloat16 (docs/experiments.md). Where none of that holds (other
+        devices, long or single-token queries, dropout, float32 without gradients), the call goes to `sdpa` unchanged.
 
     Args:
         module: The attention layer; its `is_causal` counts where the argument is None.
@@ -47,14 +49,20 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
         [B, T, H, d], and None in place of the weights.
     """
     T, S = query.shape[2], key.shape[2]
+    if torch.is_autocast_enabled("cpu") and query.device.type == "cpu":
+        query, key, value = (part.to(torch.get_autocast_dtype("cpu")) for part in (query, key, value))
     if attention_mask is not None and T == S and 1 < attention_mask.shape[2] < T:
         start = T - attention_mask.shape[2]
         before, keys, values = query[:, :, :start], key[:, :, :start], value[:, :, :start]
         prompt, _ = cpu_attention(module, before, keys, values, None, dropout, scaling, True, **kwargs)
         answers, _ = cpu_attention(module, query[:, :, start:], key, value, attention_mask, dropout, scaling, **kwargs)
         return torch.cat([prompt, answers], dim=1), None
-    fits = query.device.type == "cpu" and query.dtype == torch.bfloat16 and 1 < T <= S <= LONGEST_PRODUCT
-    fits &= T == S or attention_mask is not None
+    is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    short = query.device.type == "cpu" and 1 < T <= S <= LONGEST_PRODUCT
+    causal = attention_mask is None and is_causal and T == S
+    is_half = query.dtype == torch.bfloat16
+    learns = torch.is_grad_enabled() and query.requires_grad
+    fits = short and ((causal and (is_half or learns)) or (attention_mask is not None and is_half))
     if not fits or dropout > 0.0 or kwargs.get("position_bias") is not None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
@@ -62,17 +70,61 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    scores = (query * (query.shape[-1] ** -0.5 if scaling is None else scaling)) @ key.transpose(2, 3)  # [B, H, T, S]
+    query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if attention_mask is None:
-        if is_causal if is_causal is not None else getattr(module, "is_causal", True):
-            hidden = torch.full((T, S), float("-inf"), dtype=scores.dtype)
-            scores = scores + hidden.triu_(1)
-    elif attention_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+        mixed = causal_product(query, key, value)
     else:
-        scores = scores + attention_mask
-    mixed = scores.softmax(dim=-1) @ value  # [B, H, T, d]
+        mixed = _masked_product(query, key, value, attention_mask)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def _masked_product(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    scores = query @ key.transpose(2, 3)  # [B, H, T, S]
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
+    return scores.softmax(dim=-1) @ value  # [B, H, T, d]
+
+
+def causal_product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention with queries that are scaled already, [B, H, T, d] each."""
+    mixed: Tensor = _CausalProduct.apply(query, key, value)  # type: ignore[no-untyped-call]
+    return mixed
+
+
+class _CausalProduct(torch.autograd.Function):
+    """Blocks of queries, each against the keys up to its end: little of what a causal mask hides is computed."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # noqa: ANN401
+        q, k, v = (part.flatten(0, 1) for part in (query, key, value))  # [B * H, T, d]
+        mixed = torch.empty_like(q)
+        weights = []
+        for start, end in _blocks(q.shape[1]):
+            scores = q[:, start:end] @ k[:, :end].transpose(1, 2)  # [B * H, block, end]
+            later = torch.ones(end - start, end - start, dtype=torch.bool).triu_(1)
+            scores[:, :, start:].masked_fill_(later, float("-inf"))
+            weights.append(scores.softmax(dim=-1))
+            mixed[:, start:end] = weights[-1] @ v[:, :end]
+        ctx.save_for_backward(q, k, v, *weights)
+        return mixed.view(query.shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
+        q, k, v, *weights = ctx.saved_tensors
+        g = gradient.flatten(0, 1)
+        of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for (start, end), weight in zip(_blocks(q.shape[1]), weights, strict=True):
+            part = g[:, start:end]
+            of_weight = part @ v[:, :end].transpose(1, 2)
+            of_scores = torch._softmax_backward_data(of_weight, weight, -1, weight.dtype)
+            of_q[:, start:end] = of_scores @ k[:, :end]
+            of_k[:, :end] += of_scores.transpose(1, 2) @ q[:, start:end]
+            of_v[:, :end] += weight.transpose(1, 2) @ part
+        shape = gradient.shape
+        return of_q.view(shape), of_k.view(shape), of_v.view(shape)
+
+
+def _blocks(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + _BLOCK, length)) for start in range(0, length, _BLOCK)]
 
 
 AttentionInterface.register(ATTENTION, cpu_attention)

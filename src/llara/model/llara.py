@@ -25,6 +25,7 @@ from llara.model.backbone import (
     prepare_backbone,
     storage_dtype,
 )
+from llara.model.last_layer import LastFeedForward
 from llara.model.nano import build_nano
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
@@ -111,6 +112,7 @@ class Llara(nn.Module):
         scale = 0.5 * norm * width**-0.5 if config.part_vectors and config.backbone.path == NANO else 0.0
         vectors = torch.randn(2, width, generator=generator) * scale
         self.part_vectors = nn.Parameter(vectors, requires_grad=config.part_vectors)
+        self.last_feed_forward = LastFeedForward(model, recomputes=config.backbone.gradient_checkpointing)
 
     @classmethod
     def from_backbone(
@@ -294,7 +296,8 @@ class Llara(nn.Module):
                 recommender's own, which is too sure of rows that it was fitted on.
         """
         self.require_positions(int(batch.position_ids.max()) + 1)
-        hidden = self.hidden_states(batch)
+        with self.last_feed_forward.only(_places_read(batch, answer=answer, listwise=listwise)):
+            hidden = self.hidden_states(batch)
         log_probs = self._answer_log_probs(hidden, batch) if answer else None
         scores = self._listwise(hidden, batch, prior) if listwise else None
         return LlaraOutput(answer_log_probs=log_probs, listwise=scores)
@@ -344,6 +347,17 @@ class Llara(nn.Module):
     def trainable(self) -> dict[str, nn.Parameter]:
         """Parameters that training changes, by name: adapter or backbone, projector, placeholder, head, ..."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def _places_read(batch: PromptBatch, *, answer: bool, listwise: bool) -> Tensor:
+    """Places, with batch and time as one dimension, whose final states an output needs, ascending."""
+    width = batch.token_ids.shape[1]
+    places = [batch.answer_rows * width + batch.answer_positions] if answer else []
+    if listwise:
+        rows = torch.arange(len(batch), device=batch.token_ids.device)
+        places.append((rows[:, None] * width + batch.candidate_positions).flatten())
+    places_read: Tensor = torch.unique(torch.cat(places))
+    return places_read
 
 
 def _start_backbone(

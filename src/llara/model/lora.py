@@ -88,9 +88,10 @@ class _LoraProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         flat, kept, hidden, weight, down, up = ctx.saved_tensors
         g = gradient.reshape(-1, gradient.shape[-1])  # [N, out]
-        of_hidden = (g @ up).mul_(ctx.scaling)  # [N, r]
+        # Products with a few columns are several times as fast in these layouts as in the obvious ones.
+        of_hidden = (g @ up.T.contiguous().T).mul_(ctx.scaling)  # [N, r]
         of_down = of_hidden.T @ _select(flat, kept)
-        of_up = (g.T @ hidden).mul_(ctx.scaling)
+        of_up = (hidden.T @ g).T * ctx.scaling
         of_x = None
         if ctx.needs_input_grad[0]:
             of_x = g @ weight

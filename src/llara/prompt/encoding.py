@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import SkipValidation
 from transformers import PreTrainedTokenizerBase
 
-from llara.data import Catalog
+from llara.data import Catalog, IntArray
 from llara.data.item_text import TITLE_ONLY, parse_item_text
 from llara.errors import ConfigError
 from llara.prompt.hybrid import REPRESENTATIONS, HybridPrompt, ItemPart, Representation, build_prompt
@@ -108,6 +108,8 @@ class PromptEncoder:
         self._number_tokens = ((), *tokenize_titles(tokenizer, numbers, max_tokens=limit))
         self._filler = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.frame.end)
         self._wording = lru_cache(maxsize=4096)(self._tokenize_wording)
+        self._item_sizes = lru_cache(maxsize=2)(self._measure_items)
+        self._frame_size = lru_cache(maxsize=4096)(self._measure_frame)
 
     @property
     def filler(self) -> int:
@@ -197,8 +199,29 @@ class PromptEncoder:
         """The text that names an item in an answer, as it reads after tokenizing (so a cut title reads cut)."""
         return str(self.tokenizer.decode(list(self.answer_tokens(item_index)[:-1]), skip_special_tokens=True)).strip()
 
-    def prompt_lengths(self, histories: Sequence[Sequence[int]], num_candidates: int) -> np.ndarray:
-        """Approximate prompt length of each history, for bucketing: history tokens plus a mean per candidate."""
-        sizes = np.array([len(tokens) + 2 for tokens in self._text_tokens], dtype=np.int64)
-        mean = float(sizes[1:].mean())
-        return np.array([int(sizes[np.asarray(h)].sum() + mean * num_candidates) for h in histories], dtype=np.int64)
+    def prompt_lengths(
+        self, histories: Sequence[Sequence[int]], candidates: Sequence[Sequence[int]], templates: Sequence[int]
+    ) -> IntArray:
+        """Tokens of the prompts that `build` and `encode` make of these, [N]."""
+        history_size, candidate_size = (self._item_sizes(is_candidate=kind) for kind in (False, True))
+        return np.array(
+            [
+                self._frame_size(template % len(self.templates), len(history), len(items))
+                + history_size[list(history)].sum()
+                + candidate_size[list(items)].sum()
+                for history, items, template in zip(histories, candidates, templates, strict=True)
+            ],
+            dtype=np.int64,
+        )
+
+    def _measure_items(self, *, is_candidate: bool) -> IntArray:
+        """Tokens that each item takes in a prompt, separator and slot included, [num_items + 1]."""
+        written = (self._item_tokens(ItemPart(item, is_candidate)) for item in range(self.num_items + 1))
+        separator = len(self._wording(ITEM_SEPARATOR))
+        return np.array([separator + len(tokens) + has_slot for tokens, has_slot in written], dtype=np.int64)
+
+    def _measure_frame(self, template: int, num_history: int, num_candidates: int) -> int:
+        """Tokens of a prompt that belong to no item."""
+        prompt = self.build([1] * num_history, [1] * num_candidates, template=template)
+        wording = sum(len(self._wording(part)) for part in prompt.parts if isinstance(part, str))
+        return len(self.frame.prefix) + wording + len(self.frame.suffix)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from llara.data import Examples, IntArray, sample_candidates
+from llara.data import CandidateSet, Examples, IntArray, sample_candidates
 from llara.errors import CheckpointError, ConfigError
 from llara.model import Llara, autocast
 from llara.prompt import collate
@@ -37,6 +37,7 @@ from llara.train.tracking import MetricsWriter, Record
 logger = logging.getLogger(__name__)
 
 _CANDIDATE_STREAM = 0x7EA1
+_TEMPLATE_STREAM = 0x3A6E
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +140,7 @@ class Trainer:
         self.fingerprint = fingerprint
         self.enough = enough
         self.prior = prior
-        lengths = llara.encoder.prompt_lengths(examples.histories(), config.num_negatives + 1)
-        self.plan = BatchPlan(lengths=lengths, batch_size=config.batch_size, seed=config.seed)
+        self.plan = BatchPlan(len(examples), config.batch_size, config.seed, self._lengths)
         self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
         self.validate_after = {
             round((place + 1) * self.total_steps / config.validations) for place in range(config.validations)
@@ -234,19 +234,33 @@ class Trainer:
             total += float(loss.detach())
         return total
 
-    def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> torch.Tensor:
-        """Loss of each example of a micro-batch, [B]."""
-        epoch = step // self.plan.steps_per_epoch
-        examples = self.examples.select(rows)
+    def _drawn(self, rows: IntArray, epoch: int) -> tuple[CandidateSet, list[int]]:
+        """Candidates and wording of some rows in an epoch."""
         candidates = sample_candidates(
-            examples,
+            self.examples.select(rows),
             num_items=self.llara.catalog.num_items,
             num_negatives=self.config.num_negatives,
             seed=self.config.seed + _CANDIDATE_STREAM,
             draw=epoch,
             row_numbers=rows,
         )
-        templates = [int(np.random.default_rng([self.config.seed, step, int(row)]).integers(1 << 30)) for row in rows]
+        seeds = ([self.config.seed, _TEMPLATE_STREAM, epoch, int(row)] for row in rows)
+        return candidates, [int(np.random.default_rng(seed).integers(1 << 30)) for seed in seeds]
+
+    def _lengths(self, rows: IntArray, epoch: int) -> IntArray:
+        """Tokens of the prompts of some rows in an epoch, with their answers, [n]."""
+        examples = self.examples.select(rows)
+        candidates, templates = self._drawn(rows, epoch)
+        encoder = self.llara.encoder
+        lengths = encoder.prompt_lengths(examples.histories(), candidates.items.tolist(), templates)
+        if self.config.objective.uses_answer:
+            lengths += np.array([len(encoder.answer_tokens(int(target))) - 1 for target in examples.target])
+        return lengths
+
+    def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> torch.Tensor:
+        """Loss of each example of a micro-batch, [B]."""
+        examples = self.examples.select(rows)
+        candidates, templates = self._drawn(rows, step // self.plan.steps_per_epoch)
         prompts = [
             self.llara.encode_prompt(history, items, template=template)
             for history, items, template in zip(examples.histories(), candidates.items.tolist(), templates, strict=True)
