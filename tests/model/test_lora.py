@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor, nn
 
-from llara.model import BackboneConfig, LoraSettings, load_backbone
+from llara.model import BackboneConfig, Llara, LoraSettings, load_backbone, score_candidates
 from llara.model.lora import LoraLinear, lora_product
+from llara.model.scoring import FloatArray
 
 
 def rows(layer: LoraLinear, count: int) -> Tensor:
@@ -116,3 +118,37 @@ def test_under_autocast_the_update_has_the_precision_of_the_products(adapted: nn
     gradient = cast(nn.Linear, layer.lora_B["default"]).weight.grad
     assert gradient is not None
     assert gradient.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", ["llama", "nano"])
+@pytest.mark.parametrize("scorer", ["answer", "listwise"])
+def test_folded_adapters_score_the_same_and_are_gone_afterwards(
+    shape: str, scorer: str, build: Callable[..., Llara], stir: Callable[[Llara], Llara]
+) -> None:
+    llara = stir(build(shape))
+    layer = layers(llara.model)[0]
+
+    def scored() -> FloatArray:
+        return score_candidates(llara, [[9, 24], [3]], [[1, 2], [4, 5]], scorer=scorer)  # type: ignore[arg-type]
+
+    before = scored()
+    with llara.folded() as is_folded, llara.folded() as again:
+        assert is_folded
+        assert not again
+        found = scored()
+        assert layer.folded is not None
+        x = rows(layer, 3).requires_grad_()
+        assert layer(x).grad_fn is not None  # passes with gradients still reach the adapter
+    np.testing.assert_allclose(found, before, atol=1e-4, rtol=1e-6)
+    assert not np.array_equal(found, before)
+    assert layer.folded is None
+
+
+def test_many_rows_are_scored_with_folded_adapters(build: Callable[..., Llara]) -> None:
+    llara = build("llama")
+    seen: list[bool] = []
+    layer = layers(llara.model)[0]
+    layer.register_forward_pre_hook(lambda module, _: seen.append(module.folded is not None))
+    for count in (31, 32):
+        score_candidates(llara, [[9, 24]] * count, [[1, 2]] * count, batch_size=32)
+    assert seen == [False, True]

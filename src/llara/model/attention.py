@@ -53,6 +53,7 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
         query, key, value = (part.to(torch.get_autocast_dtype("cpu")) for part in (query, key, value))
     if attention_mask is not None and T == S and 1 < attention_mask.shape[2] < T:
         start = T - attention_mask.shape[2]
+        query, key, value = (part.contiguous() for part in (query, key, value))  # once instead of for both parts
         before, keys, values = query[:, :, :start], key[:, :, :start], value[:, :, :start]
         prompt, _ = cpu_attention(module, before, keys, values, None, dropout, scaling, True, **kwargs)
         answers, _ = cpu_attention(module, query[:, :, start:], key, value, attention_mask, dropout, scaling, **kwargs)

@@ -1,6 +1,7 @@
 """The model: a backbone that reads titles as text and items as behavioral tokens."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -26,7 +27,9 @@ from llara.model.backbone import (
     storage_dtype,
 )
 from llara.model.last_layer import LastFeedForward
+from llara.model.lora import folded_adapters
 from llara.model.nano import build_nano
+from llara.model.precision import resolve_precision
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
 from llara.model.scoring import FloatArray, score_candidates
@@ -37,8 +40,8 @@ from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender
 
 _OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors")
-VOCABULARY_CHUNK = 2048
-"""Answer positions whose logits are held in memory at a time."""
+LOGITS_AT_ONCE = 2**24
+"""Vocabulary logits that are held in memory at a time: more of them leave the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,14 @@ class Llara(nn.Module):
         """The backbone's tokenizer."""
         return self.encoder.tokenizer
 
+    def folded(self) -> AbstractContextManager[bool]:
+        """Within the block, scoring and generation read weights with the adapter in them, see `folded_adapters`.
+
+        For many rows: folding takes about as long as a few of them.
+        """
+        dtype = resolve_precision(self.config.backbone.precision, self.device)
+        return folded_adapters(self.model, dtype=dtype)
+
     def slot_vectors(self, batch: PromptBatch) -> Tensor:
         """The vector of each slot, [S, D]: projected item embedding in hybrid rows, the placeholder in the others."""
         items, place = torch.unique(batch.slot_items, return_inverse=True)
@@ -317,9 +328,10 @@ class Llara(nn.Module):
         reads, place = torch.unique(place, return_inverse=True)
         at_reads = hidden.flatten(0, 1)[reads]  # [reads, D]
         chunks = []
-        for start in range(0, len(reads), VOCABULARY_CHUNK):
-            inside = ((place >= start) & (place < start + VOCABULARY_CHUNK)).nonzero().squeeze(1)
-            log_probs = head_logits(self.model, at_reads[start : start + VOCABULARY_CHUNK]).log_softmax(dim=-1)
+        step = max(1, LOGITS_AT_ONCE // input_embeddings(self.model).num_embeddings)
+        for start in range(0, len(reads), step):
+            inside = ((place >= start) & (place < start + step)).nonzero().squeeze(1)
+            log_probs = head_logits(self.model, at_reads[start : start + step]).log_softmax(dim=-1)
             chunks.append((inside, log_probs[place[inside] - start, batch.answer_tokens[inside]]))
         order = torch.cat([inside for inside, _ in chunks]).argsort()
         return torch.cat([found for _, found in chunks])[order]

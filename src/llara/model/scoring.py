@@ -1,7 +1,7 @@
 """Scores of candidates, three ways: exact answer likelihood (one tree per prompt), listwise head, free generation."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 Items = Sequence[Sequence[int]]
 """Item indices of each row, without padding."""
+_WORTH_FOLDING = 32
+_POOLS = (1, 2, 4, 8, 16, 32)
+"""Batches within which rows are sorted by their answers; the one that pads least is taken."""
 Progress = Callable[[int], None]
 """Called with the number of rows just finished."""
 
@@ -30,16 +33,41 @@ def autocast(llara: "Llara") -> AbstractContextManager[None]:
     return torch.autocast(llara.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
+def folded_for(llara: "Llara", num_rows: int) -> AbstractContextManager[object]:
+    """Folded adapters where so many rows follow that folding pays."""
+    return llara.folded() if num_rows >= _WORTH_FOLDING else nullcontext()
+
+
 def encode_prompts(llara: "Llara", histories: Items, candidates: Items) -> list[EncodedPrompt]:
     """One prompt per row, in the evaluation wording."""
     return [llara.encode_prompt(history, items) for history, items in zip(histories, candidates, strict=True)]
 
 
-def length_batches(prompts: Sequence[EncodedPrompt], batch_size: int) -> Iterator[list[int]]:
-    """Row numbers in batches of similar prompt length, so that little is spent on padding."""
-    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row].token_ids))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def length_batches(lengths: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
+    """Row numbers in batches of similar lengths, so that little is spent on padding.
+
+    Args:
+        lengths: Tokens of each row's prompt and of its answers.
+        batch_size: Rows per batch; the last may have fewer.
+    """
+    return min((_pooled(lengths, batch_size, pool) for pool in _POOLS), key=lambda batches: _padded(lengths, batches))
+
+
+def _pooled(lengths: Sequence[tuple[int, int]], batch_size: int, pool: int) -> list[list[int]]:
+    """Rows sorted by prompt, then those of a few batches by answers."""
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    batches = []
+    for first in range(0, len(order), pool * batch_size):
+        rows = sorted(order[first : first + pool * batch_size], key=lambda row: lengths[row][1])
+        batches += [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    return batches
+
+
+def _padded(lengths: Sequence[tuple[int, int]], batches: Sequence[Sequence[int]]) -> int:
+    """Tokens of all batches with their padding."""
+    return sum(
+        len(rows) * (max(lengths[row][0] for row in rows) + max(lengths[row][1] for row in rows)) for rows in batches
+    )
 
 
 @torch.inference_mode()
@@ -71,16 +99,21 @@ def score_candidates(
     llara.eval()
     prompts = encode_prompts(llara, histories, candidates)
     scores = np.full((len(prompts), len(candidates[0]) if prompts else 0), -np.inf)
-    for rows in length_batches(prompts, batch_size):
-        chosen = [prompts[row] for row in rows]
-        with autocast(llara):
-            found = (
-                _answer_scores(llara, chosen, hybrid) if scorer == "answer" else _listwise_scores(llara, chosen, hybrid)
-            )
-        scores[rows] = found.double().cpu().numpy()
-        if on_progress is not None:
-            on_progress(len(rows))
+    with folded_for(llara, len(prompts)), autocast(llara):
+        for rows in length_batches(_lengths(llara, prompts, scorer), batch_size):
+            chosen = [prompts[row] for row in rows]
+            score = _answer_scores if scorer == "answer" else _listwise_scores
+            scores[rows] = score(llara, chosen, hybrid).double().cpu().numpy()
+            if on_progress is not None:
+                on_progress(len(rows))
     return scores
+
+
+def _lengths(llara: "Llara", prompts: Sequence[EncodedPrompt], scorer: ScorerName) -> list[tuple[int, int]]:
+    if scorer == "listwise":
+        return [(len(prompt.token_ids), 0) for prompt in prompts]
+    answers = llara.encoder.answer_tokens
+    return [(len(prompt.token_ids), sum(len(answers(item)) for item in prompt.candidate_items)) for prompt in prompts]
 
 
 def _listwise_scores(llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
@@ -131,28 +164,29 @@ def generate_answers(
     prompts = encode_prompts(llara, histories, candidates)
     answers = [""] * len(prompts)
     lm = causal_lm(llara.model)
-    for rows in length_batches(prompts, batch_size):
-        chosen = [prompts[row] for row in rows]
-        limits = [max_new_tokens or _answer_limit(llara, prompt) for prompt in chosen]
-        generation = GenerationConfig(
-            do_sample=False,
-            max_new_tokens=max(limits),
-            eos_token_id=llara.encoder.frame.end,
-            pad_token_id=llara.encoder.filler,
-            use_cache=True,
-        )
-        llara.require_positions(max(len(prompt.token_ids) for prompt in chosen) + max(limits))
-        batch = collate_left(chosen, hybrid=[hybrid] * len(chosen), filler=llara.encoder.filler).to(llara.device)
-        with autocast(llara):
-            written = lm.generate(  # type: ignore[operator]
-                inputs_embeds=llara.embed(batch),
-                attention_mask=batch.is_token.long(),
-                generation_config=generation,
+    with folded_for(llara, len(prompts)):
+        for rows in length_batches([(len(prompt.token_ids), 0) for prompt in prompts], batch_size):
+            chosen = [prompts[row] for row in rows]
+            limits = [max_new_tokens or _answer_limit(llara, prompt) for prompt in chosen]
+            generation = GenerationConfig(
+                do_sample=False,
+                max_new_tokens=max(limits),
+                eos_token_id=llara.encoder.frame.end,
+                pad_token_id=llara.encoder.filler,
+                use_cache=True,
             )
-        for row, ids, limit in zip(rows, written.tolist(), limits, strict=True):
-            answers[row] = decode_answer(llara, ids[:limit])
-        if on_progress is not None:
-            on_progress(len(rows))
+            llara.require_positions(max(len(prompt.token_ids) for prompt in chosen) + max(limits))
+            batch = collate_left(chosen, hybrid=[hybrid] * len(chosen), filler=llara.encoder.filler).to(llara.device)
+            with autocast(llara):
+                written = lm.generate(  # type: ignore[operator]
+                    inputs_embeds=llara.embed(batch),
+                    attention_mask=batch.is_token.long(),
+                    generation_config=generation,
+                )
+            for row, ids, limit in zip(rows, written.tolist(), limits, strict=True):
+                answers[row] = decode_answer(llara, ids[:limit])
+            if on_progress is not None:
+                on_progress(len(rows))
     return answers
 
 

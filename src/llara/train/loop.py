@@ -234,7 +234,7 @@ class Trainer:
             total += float(loss.detach())
         return total
 
-    def _drawn(self, rows: IntArray, epoch: int) -> tuple[CandidateSet, list[int]]:
+    def drawn(self, rows: IntArray, epoch: int) -> tuple[CandidateSet, list[int]]:
         """Candidates and wording of some rows in an epoch."""
         candidates = sample_candidates(
             self.examples.select(rows),
@@ -250,7 +250,7 @@ class Trainer:
     def _lengths(self, rows: IntArray, epoch: int) -> IntArray:
         """Tokens of the prompts of some rows in an epoch, with their answers, [n]."""
         examples = self.examples.select(rows)
-        candidates, templates = self._drawn(rows, epoch)
+        candidates, templates = self.drawn(rows, epoch)
         encoder = self.llara.encoder
         lengths = encoder.prompt_lengths(examples.histories(), candidates.items.tolist(), templates)
         if self.config.objective.uses_answer:
@@ -260,7 +260,7 @@ class Trainer:
     def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> torch.Tensor:
         """Loss of each example of a micro-batch, [B]."""
         examples = self.examples.select(rows)
-        candidates, templates = self._drawn(rows, step // self.plan.steps_per_epoch)
+        candidates, templates = self.drawn(rows, step // self.plan.steps_per_epoch)
         prompts = [
             self.llara.encode_prompt(history, items, template=template)
             for history, items, template in zip(examples.histories(), candidates.items.tolist(), templates, strict=True)
