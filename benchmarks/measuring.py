@@ -16,7 +16,7 @@ from math import log
 from pathlib import Path
 from statistics import linear_regression
 
-_PACKAGES = ("llara", "numpy", "polars", "pyarrow")
+_PACKAGES = ("llara", "numpy", "polars", "pyarrow", "torch", "transformers", "peft")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from llara.model.backbone import LoraSettings
 from llara.model.nano import train_tokenizer
 from llara.recommender import RecommenderConfig, build_recommender
 
-ShapeName = Literal["135m", "nano"]
+ShapeName = Literal["135m", "nano", "tiny"]
 Precision = Literal["float32", "bfloat16"]
 LASTFM = Path("../shared/data/lastfm")
 _VOCABULARY = 32_000
@@ -54,7 +54,9 @@ class Shape:
 SHAPES: dict[ShapeName, Shape] = {
     "135m": Shape(768, 12, 12, 2048),
     "nano": Shape(256, 4, 4, 768),
+    "tiny": Shape(32, 2, 2, 64),
 }
+"""`tiny` is for tests."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,21 @@
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
+
+from llara.cli.pipeline import make_start
+from llara.cli.quickstart import quickstart_config
+from llara.cli.side_by_side import train_both
+from llara.config import RunConfig, override_config
+from llara.data.sample import make_sample
+from llara.errors import LlaraError
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World
@@ -33,3 +47,74 @@ def test_quickstart_runs_the_whole_path_and_prints_one_json_object(dataset: "Wor
     assert Path(found["report"]).is_file()
     again = dataset.llara("quickstart", "--output", folder)
     assert "has a finished quickstart" in again.refused()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Path]:
+    """A tiny quickstart's settings, its data and its start."""
+    folder = tmp_path_factory.mktemp("both")
+    config = override_config(quickstart_config(folder, seed=0), TINY)
+    make_sample(Path(config.data.folder), seed=0)
+    with threads(1):
+        make_start(config, folder / "start", show=False)
+    return config, folder / "start"
+
+
+def twin(config: RunConfig, name: str) -> RunConfig:
+    return replace(config, output=str(Path(config.output).with_name(name)))
+
+
+def numbers(run: Any) -> list[Any]:
+    return [result.hits for result in run.evaluated.report.results]
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_are_the_two_runs_one_after_the_other(
+    prepared: tuple[RunConfig, Path],
+) -> None:
+    config, start = prepared
+    first = override_config(twin(config, "text"), ["train.curriculum.kind=text-only"])
+    with threads(1):
+        alone = train_both(first, config, start=start)
+    with threads(2):
+        together = train_both(twin(first, "text-2"), twin(config, "hybrid-2"), start=start)
+        assert torch.get_num_threads() == 2
+    assert [numbers(run) for run in together] == [numbers(run) for run in alone]
+    assert all(Path(run.folder, "report.html").is_file() for run in together)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_what_the_other_process_is_refused_for_is_said_here(prepared: tuple[RunConfig, Path], tmp_path: Path) -> None:
+    config, start = prepared
+    (tmp_path / "file").write_text("in the way")
+    first = replace(config, output=str(tmp_path / "file"))
+    with threads(2), pytest.raises(LlaraError, match="file"):
+        train_both(first, twin(config, "hybrid-3"), start=start)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_an_error_that_says_what_to_do(prepared: tuple[RunConfig, Path]) -> None:
+    config, start = prepared
+
+    def kill() -> None:
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+        multiprocessing.active_children()[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with threads(2), pytest.raises(LlaraError, match=r"ended with code -9.* OMP_NUM_THREADS=1"):
+        train_both(twin(config, "text-4"), twin(config, "hybrid-4"), start=start)
+    killer.join()

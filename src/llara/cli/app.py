@@ -1,5 +1,6 @@
 """Entry point and top-level commands. Heavy imports happen inside commands, so that `--help` is quick."""
 
+import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -105,6 +106,29 @@ def _train_summary(finished: "FinishedRun") -> dict[str, Any]:
         "best_validation_hit_ratio": finished.training.best_validation,
         "seconds": finished.seconds,
     }
+
+
+@app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="YAML file, as for `llara train`.")],
+    overrides: Set = None,
+    json: Json = False,
+) -> None:
+    """Expect memory and time of a run from a few probe steps, before anything is spent; writes nothing.
+
+    Example: llara plan configs/movielens-100k.yaml --set train.epochs=2
+    """
+    from llara.cli import console
+    from llara.cli.planning import plan_run, show_plan
+    from llara.config import load_config
+
+    console.setup_logging()
+    logging.getLogger("llara").setLevel(logging.WARNING)  # what the probes log is about the probes
+    found = plan_run(load_config(config, overrides or []))
+    if json:
+        console.print_json(found.as_json())
+        return
+    show_plan(found)
 
 
 @app.command()

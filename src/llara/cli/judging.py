@@ -86,7 +86,7 @@ def evaluate_run(
         *others,
     ]
     batch_size = config.evaluate.batch_size
-    for scorer in scorers or _trained_scorers(llara, config):
+    for scorer in scorers or trained_scorers(llara, config):
         name = model_name(llara, scorer)
         with console.progress_bar(f"ranking with {name}", len(task.draws) * len(task.examples)) as advance:
             judged.append(
@@ -121,7 +121,8 @@ def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, sho
         )
 
 
-def _trained_scorers(llara: Llara, config: RunConfig) -> list[ScorerName]:
+def trained_scorers(llara: Llara, config: RunConfig) -> list[ScorerName]:
+    """Every way of scoring that a run has trained, the default first."""
     trained: list[ScorerName] = []
     if config.train.objective.uses_listwise:
         trained.append("listwise")

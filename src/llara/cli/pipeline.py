@@ -98,7 +98,7 @@ def train_run(
     dataset.catalog.texts(config.prompt.item_text)  # refuses unknown and unreadable columns
     dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)
     split = split_dataset(dataset, config.data.split)
-    validation = _validation_task(config, dataset, split)
+    validation = validation_task(config, dataset, split)
     test = test_task(config, dataset, split)
     leakage = accept_data(config, dataset, split, test, quiet=start is not None)  # `make_start` has warned
     run = open_run(config.output, resume=resume, force=force)
@@ -159,7 +159,7 @@ def test_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
     return build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws, examples=rows)
 
 
-def _validation_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
+def validation_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
     """The rows by which the best step is chosen."""
     settings = config.evaluate
     dense = settings.validation_rows == "dense"
@@ -248,7 +248,7 @@ def trained_scorer(config: RunConfig) -> ScorerName:
 def _fit(config: RunConfig, dataset: Dataset, split: Split, folder: Path, watch: Stopwatch) -> Recommender:
     if (folder / "recommender.json").is_file():
         return load_recommender(folder)
-    recommender = _build(config, dataset)
+    recommender = build_untrained(config, dataset)
     with watch.measure("recommender"):
         report = fit_recommender(
             recommender,
@@ -264,7 +264,8 @@ def _fit(config: RunConfig, dataset: Dataset, split: Split, folder: Path, watch:
     return recommender
 
 
-def _build(config: RunConfig, dataset: Dataset) -> Recommender:
+def build_untrained(config: RunConfig, dataset: Dataset) -> Recommender:
+    """The configured recommender over a data set's items, not yet fitted."""
     catalog = dataset.catalog
     return build_recommender(
         config.recommender,
@@ -290,8 +291,8 @@ def _fold_recommenders(
         if not (folder / "recommender.json").is_file():
             with watch.measure("prior folds"):
                 fitted, report = fit_without_fold(
-                    lambda: _build(config, dataset), split.train_sequences, fold=fold, fold_of_user=fold_of_user,
-                    validation=validation, config=config.recommender.fit,
+                    lambda: build_untrained(config, dataset), split.train_sequences, fold=fold,
+                    fold_of_user=fold_of_user, validation=validation, config=config.recommender.fit,
                 )  # fmt: skip
             logger.info(
                 "prior without fold %d of %d: best validation NDCG@10 %.4f, %.0f s",

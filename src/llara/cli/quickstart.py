@@ -9,8 +9,9 @@ from typing import Any
 
 from llara.cli import console
 from llara.cli.judging import save_evaluation
-from llara.cli.pipeline import FinishedRun, make_start, train_run
+from llara.cli.pipeline import FinishedRun, make_start
 from llara.cli.showing import show_table
+from llara.cli.side_by_side import train_both
 from llara.config import DataConfig, RunConfig, override_config
 from llara.data import CandidateConfig, load_dataset, split_dataset
 from llara.data.sample import make_sample
@@ -89,22 +90,20 @@ def run_quickstart(
             f"{folder} has a finished quickstart. Look at {folder / 'hybrid' / 'report.html'}, or pass --force."
         )
     config = override_config(quickstart_config(folder, seed=seed), overrides)
-    console.say("1/5 sample data: real public-domain books, simulated readers")
+    console.say("1/4 sample data: real public-domain books, simulated readers")
     make_sample(Path(config.data.folder), seed=seed, force=force or not _finished(folder))
-    console.say("2/5 recommender, and a small language model that practises on the catalog")
+    console.say("2/4 recommender, and a small language model that practises on the catalog")
     start = folder / "start"
     make_start(config, start)
-    console.say("3/5 text-only LLaRA")
+    console.say("3/4 text-only and hybrid LLaRA, from the same start")
     text_config = replace(
         config,
         output=str(folder / "text-only"),
         train=replace(config.train, curriculum=CurriculumConfig(kind="text-only")),
     )
-    text_only = train_run(text_config, start=start, force=True)
-    console.say("4/5 hybrid LLaRA, from the same start")
-    hybrid = train_run(config, start=start, force=True)
+    text_only, hybrid = train_both(text_config, config, start=start)
     shutil.rmtree(start)
-    console.say("5/5 comparison on the same candidates")
+    console.say("4/4 comparison on the same candidates")
     report = _side_by_side(text_only, hybrid)
     _save_comparison(hybrid, report, config)
     if tables:

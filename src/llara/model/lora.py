@@ -130,18 +130,22 @@ class _LoraProduct(torch.autograd.Function):
         dropout: float,
     ) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])  # [N, in]
-        kept, scaling = _kept_values(flat, dropout, scaling)
-        hidden = _select(flat, kept) @ down.T  # [N, r]
+        levels = _kept_levels(dropout)
+        ctx.scaling = scaling * _LEVELS / levels  # what is kept makes up for what is not
+        ctx.levels, ctx.seed = levels, int(torch.randint(2**62, ())) if levels < _LEVELS else 0
+        hidden = _dropped(flat, ctx.levels, ctx.seed) @ down.T  # [N, r]
         product = flat @ weight.T if bias is None else torch.addmm(bias, flat, weight.T)
-        product.addmm_(hidden, up.T, alpha=scaling)
-        ctx.save_for_backward(flat, kept, hidden, weight, down, up)
-        ctx.scaling, ctx.shape = scaling, x.shape
+        product.addmm_(hidden, up.T, alpha=ctx.scaling)
+        ctx.save_for_backward(flat, hidden, weight, down, up)
+        ctx.shape = x.shape
         return product.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        flat, kept, hidden, weight, down, up = ctx.saved_tensors
+        flat, hidden, weight, down, up = ctx.saved_tensors
         g = gradient.reshape(-1, gradient.shape[-1])  # [N, out]
+        # Drawn again: to keep a byte for each value would take a tenth of the memory of training.
+        kept = _kept_values(flat, ctx.levels, ctx.seed)
         # Products with a few columns are several times as fast in these layouts as in the obvious ones.
         of_hidden = (g @ up.T.contiguous().T).mul_(ctx.scaling)  # [N, r]
         of_down = of_hidden.T @ _select(flat, kept)
@@ -157,24 +161,30 @@ class _LoraProduct(torch.autograd.Function):
         return of_x, None, None, of_down, of_up, None, None
 
 
-def _kept_values(flat: Tensor, dropout: float, scaling: float) -> tuple[Tensor | None, float]:
-    """Which values the update sees, a byte each (-1: kept, 0: dropped), and the factor that makes up for the others."""
-    levels = round((1.0 - dropout) * _LEVELS)
+def _kept_levels(dropout: float) -> int:
+    """How many of 256 equally likely bytes mean that a value is kept."""
+    return max(1, round((1.0 - dropout) * _LEVELS))
+
+
+def _dropped(flat: Tensor, levels: int, seed: int) -> Tensor:
+    return _select(flat, _kept_values(flat, levels, seed))
+
+
+def _kept_values(flat: Tensor, levels: int, seed: int) -> Tensor | None:
+    """Which values are kept, a byte each (-1: kept, 0: dropped), as the seed decides; None: all of them.
+
+    On CPUs numpy draws ten times as fast as torch does.
+    """
     if levels >= _LEVELS:
-        return None, scaling
-    levels = max(1, levels)
-    kept = _bytes_below(levels, flat.shape, flat.device).view(torch.int8).neg_()
-    return kept, scaling * _LEVELS / levels
-
-
-def _bytes_below(limit: int, shape: torch.Size, device: torch.device) -> Tensor:
-    """Whether uniform bytes, which torch's seed decides, are below a limit; on CPUs ten times as fast as by torch."""
+        return None
+    shape, device = flat.shape, flat.device
     if device.type != "cpu":
-        return torch.randint(0, _LEVELS, shape, dtype=torch.uint8, device=device) < limit
-    seed = int(torch.randint(2**62, ()))
+        generator = torch.Generator(device).manual_seed(seed)
+        drawn = torch.randint(0, _LEVELS, shape, dtype=torch.uint8, device=device, generator=generator)
+        return (drawn < levels).view(torch.int8).neg_()
     count = shape.numel()
     words = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64, size=-(-count // 8), dtype=np.uint64)
-    return torch.from_numpy(np.less(words.view(np.uint8)[:count], np.uint8(limit))).view(shape)
+    return torch.from_numpy(np.less(words.view(np.uint8)[:count], np.uint8(levels))).view(shape).view(torch.int8).neg_()
 
 
 def _select(values: Tensor, kept: Tensor | None) -> Tensor:

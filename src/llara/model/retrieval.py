@@ -9,6 +9,7 @@ import torch
 
 from llara.errors import DataError
 from llara.model.scoring import score_candidates
+from llara.recommender import Recommender
 
 if TYPE_CHECKING:
     from llara.model.llara import Llara
@@ -33,7 +34,6 @@ class Recommendation:
     retrieval_rank: int
 
 
-@torch.inference_mode()
 def retrieve(llara: "Llara", history: Sequence[int], *, count: int, seen: Collection[int]) -> list[int]:
     """The recommender's best items, best first, without the seen ones.
 
@@ -43,7 +43,14 @@ def retrieve(llara: "Llara", history: Sequence[int], *, count: int, seen: Collec
         count: How many at most.
         seen: Item indices to leave out.
     """
-    scores = llara.recommender.score_all(torch.tensor([list(history)], device=llara.device))[0].clone()
+    return best_unseen(llara.recommender, history, count=count, seen=seen)
+
+
+@torch.inference_mode()
+def best_unseen(recommender: Recommender, history: Sequence[int], *, count: int, seen: Collection[int]) -> list[int]:
+    """As `retrieve`, by a recommender alone."""
+    table = recommender.scoring_table()
+    scores = recommender.score_all(torch.tensor([list(history)], device=table.device))[0]
     scores[list({0, *seen})] = float("-inf")
     count = min(count, int(torch.isfinite(scores).sum()))
     return [int(item) for item in scores.topk(count).indices]

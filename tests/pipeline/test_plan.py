@@ -1,0 +1,68 @@
+"""`llara plan`: what a run takes, by the stages that the run itself records, without leaving anything behind."""
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llara.cli.planning import duration
+
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import World
+
+PRIOR = (
+    "--set", "recommender_prior=true", "--set", "prior_folds=2", "--set", "practice.steps=12",
+    "--set", "backbone.adapt.steps=3",
+)  # fmt: skip
+
+
+def test_stages_are_those_that_the_run_records(world: "World") -> None:
+    plan = world.llara("plan", world.config("planned"), "--json").json()
+    recorded = json.loads((world.hybrid / "run.json").read_text())["seconds"]
+    stages = {stage["name"]: stage["seconds"] for stage in plan["stages"]}
+    assert set(stages) == set(recorded)
+    assert all(seconds > 0 for seconds in stages.values())
+    assert plan["seconds"] == pytest.approx(sum(stages.values()))
+    assert 1e8 < plan["peak_bytes"] < 1e11
+
+
+def test_every_stage_that_a_run_can_have_is_planned(world: "World") -> None:
+    plan = world.llara("plan", world.config("planned"), *PRIOR, "--json").json()
+    names = [stage["name"] for stage in plan["stages"]]
+    assert names == ["recommender", "prior folds", "backbone", "practice", "training", "calibration", "evaluation"]
+    limits = [stage["name"] for stage in plan["stages"] if stage["is_limit"]]
+    assert limits == ["recommender", "prior folds", "practice"]
+
+
+def test_more_of_it_takes_longer(world: "World") -> None:
+    def training(epochs: int) -> float:
+        plan = world.llara("plan", world.config("planned"), "--set", f"train.epochs={epochs}", "--json").json()
+        return float(next(stage["seconds"] for stage in plan["stages"] if stage["name"] == "training"))
+
+    assert training(400) > 10 * training(4)
+
+
+def test_nothing_is_written(world: "World") -> None:
+    config = world.config("planned")
+    before = world.contents(world.folder)
+    shown = world.llara("plan", config)
+    assert shown.code == 0
+    assert world.contents(world.folder) == before
+    assert "whole run" in shown.out
+    assert "at most" in shown.out
+    assert "memory:" in shown.out
+    assert "GB" in shown.out
+
+
+def test_what_training_refuses_is_refused(world: "World") -> None:
+    config = world.config("planned")
+    assert "no/such/folder" in world.llara("plan", config, "--set", "data.folder=no/such/folder").refused()
+    assert "unknown key 'train.curiculum'" in world.llara("plan", config, "--set", "train.curiculum.kind=x").refused()
+    assert "does not exist" in world.llara("plan", config, "--set", "backbone.path=./nowhere").refused()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (40, "40 s"), (91, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")]
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
