@@ -4,6 +4,7 @@ Training computes logits at every position, pads to the longest row and fills sl
 generates 64 tokens greedily, or scores every candidate in a pass of its own. Prompts and weights are our model's own.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -36,7 +37,10 @@ class PlainModel:
         backbone: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=self.dtype)
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         lora = LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=32, lora_dropout=0.1, target_modules=names)
-        self.model = get_peft_model(backbone, lora)
+        with warnings.catch_warnings():
+            # peft asks transformers for an attribute by its old name.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+            self.model = get_peft_model(backbone, lora)
         self.projector = llara.projector
         self.item_table = llara.item_table
         self.encoder = llara.encoder

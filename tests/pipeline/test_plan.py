@@ -18,7 +18,7 @@ PRIOR = (
 
 def test_stages_are_those_that_the_run_records(world: "World") -> None:
     plan = world.llara("plan", world.config("planned"), "--json").json()
-    recorded = json.loads((world.hybrid / "run.json").read_text())["seconds"]
+    recorded = json.loads((world.hybrid / "manifest.json").read_text())["seconds"]
     stages = {stage["name"]: stage["seconds"] for stage in plan["stages"]}
     assert set(stages) == set(recorded)
     assert all(seconds > 0 for seconds in stages.values())

@@ -78,7 +78,6 @@ def numbers(run: Any) -> list[Any]:
     return [result.hits for result in run.evaluated.report.results]
 
 
-@pytest.mark.slow
 def test_two_runs_at_once_are_the_two_runs_one_after_the_other(
     prepared: tuple[RunConfig, Path],
 ) -> None:
@@ -94,7 +93,6 @@ def test_two_runs_at_once_are_the_two_runs_one_after_the_other(
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_what_the_other_process_is_refused_for_is_said_here(prepared: tuple[RunConfig, Path], tmp_path: Path) -> None:
     config, start = prepared
     (tmp_path / "file").write_text("in the way")
@@ -104,7 +102,6 @@ def test_what_the_other_process_is_refused_for_is_said_here(prepared: tuple[RunC
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_is_an_error_that_says_what_to_do(prepared: tuple[RunConfig, Path]) -> None:
     config, start = prepared
 

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -17,7 +18,7 @@ from llara.cli.pipeline import FinishedRun, train_run
 from llara.config import RunConfig
 from llara.errors import LlaraError
 
-Log = Queue[logging.LogRecord]
+Log: TypeAlias = "Queue[logging.LogRecord]"  # Queue takes no type while the program runs
 
 
 def train_both(first: RunConfig, second: RunConfig, *, start: Path) -> tuple[FinishedRun, FinishedRun]:
