@@ -87,8 +87,8 @@ def _received(process: BaseProcess, answers: Connection, config: RunConfig) -> F
 def _train_elsewhere(config: RunConfig, start: Path, threads: int, log: Log, answers: Connection) -> None:
     """What the other process does: train, and send the finished run, or the reason why there is none."""
     torch.set_num_threads(threads)
-    logging.basicConfig(level=logging.WARNING, handlers=[QueueHandler(log)], force=True)
-    logging.getLogger("llara").setLevel(logging.INFO)
+    console.setup_logging()
+    logging.getLogger().handlers = [QueueHandler(log)]
     try:
         answers.send(train_run(config, start=start, force=True, show=False))
     except KeyboardInterrupt:
