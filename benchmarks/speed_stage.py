@@ -18,6 +18,7 @@ from benchmarks.workload import SHAPES, Workload, open_llara, open_workload, pre
 from llara.data import sample_candidates
 from llara.model import Llara, score_candidates
 from llara.model.cost import BatchSize, ModelCost
+from llara.model.products import linear_product
 from llara.prompt import EncodedPrompt, PromptBatch, collate, collate_tree
 from llara.train import TrainConfig, Trainer
 
@@ -51,9 +52,10 @@ def _peak(precision: str) -> float:
     for rows, inner, columns in _PEAK_SHAPES:
         left, right = (torch.randn(size, inner).to(getattr(torch, precision)) for size in (rows, columns))
         for _ in range(10):
-            started = time.perf_counter()
-            left @ right.T
-            best = max(best, 2 * rows * inner * columns / (time.perf_counter() - started))
+            for product in (torch.nn.functional.linear, linear_product):
+                started = time.perf_counter()
+                product(left, right)
+                best = max(best, 2 * rows * inner * columns / (time.perf_counter() - started))
     return best
 
 

@@ -9,6 +9,8 @@ import torch
 from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor, nn
 
+from llara.model.products import linear_product
+
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _LEVELS = 256
 """A byte decides whether a value is kept, so a share dropped is a multiple of 1 / 256."""
@@ -33,7 +35,8 @@ class LoraLinear(PeftLinear):
         if name is None or args or kwargs or self.disable_adapters or self.merged or base.weight.requires_grad:
             return super().forward(x, *args, **kwargs)
         if self.folded is not None and not torch.is_grad_enabled():
-            return nn.functional.linear(x, self.folded, base.bias)
+            product = linear_product(x.flatten(0, -2).to(self.folded.dtype), self.folded)
+            return (product if base.bias is None else product + base.bias.to(product.dtype)).view(*x.shape[:-1], -1)
         dtype = x.dtype
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
@@ -133,8 +136,10 @@ class _LoraProduct(torch.autograd.Function):
         levels = _kept_levels(dropout)
         ctx.scaling = scaling * _LEVELS / levels  # what is kept makes up for what is not
         ctx.levels, ctx.seed = levels, int(torch.randint(2**62, ())) if levels < _LEVELS else 0
-        hidden = _dropped(flat, ctx.levels, ctx.seed) @ down.T  # [N, r]
-        product = flat @ weight.T if bias is None else torch.addmm(bias, flat, weight.T)
+        hidden = linear_product(_dropped(flat, ctx.levels, ctx.seed), down)  # [N, r]
+        product = linear_product(flat, weight)
+        if bias is not None:
+            product += bias
         product.addmm_(hidden, up.T, alpha=ctx.scaling)
         ctx.save_for_backward(flat, hidden, weight, down, up)
         ctx.shape = x.shape
@@ -147,12 +152,12 @@ class _LoraProduct(torch.autograd.Function):
         # Drawn again: to keep a byte for each value would take a tenth of the memory of training.
         kept = _kept_values(flat, ctx.levels, ctx.seed)
         # Products with a few columns are several times as fast in these layouts as in the obvious ones.
-        of_hidden = (g @ up.T.contiguous().T).mul_(ctx.scaling)  # [N, r]
+        of_hidden = linear_product(g, up.T.contiguous()).mul_(ctx.scaling)  # [N, r]
         of_down = of_hidden.T @ _select(flat, kept)
         of_up = (hidden.T @ g).T * ctx.scaling
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = g @ weight
+            of_x = linear_product(g, weight.T)
             if kept is None:
                 of_x.addmm_(of_hidden, down)
             else:
