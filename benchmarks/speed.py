@@ -94,7 +94,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
     lines = [
         f"{where['date']}, {where['cores']} cores ({where['processor']}), {where['memory_bytes'] / 1e9:.0f} GB, "
-        f"{where['system']}; {versions}. Fastest of {report['rounds']} rounds.",
+        f"{where['system']}; {versions}. "
+        + ("One round." if report["rounds"] == 1 else f"Fastest of {report['rounds']} rounds."),
         "",
     ]
     if "135m" in report["shapes"]:
