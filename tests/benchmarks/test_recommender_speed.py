@@ -1,5 +1,6 @@
 """The benchmarks of recommenders: one tiny run of each from end to end, on readers who walk round the catalog."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import torch
 
 from benchmarks import recommender_quality, recommender_speed
 from benchmarks.recommender_epoch import flop_per_target
-from benchmarks.recommender_fit import measured, same_catalog
-from llara.data import Examples, import_log, load_dataset
-from llara.recommender import Popularity
+from benchmarks.recommender_fit import Progress, measured, same_catalog
+from llara.data import Examples, Sequences, import_log, last_examples, load_dataset
+from llara.recommender import FitConfig, Popularity, SASRec, SASRecConfig, fit_recommender
 
 NUM_ITEMS, NUM_USERS, LENGTH = 30, 80, 12
 
@@ -110,6 +111,22 @@ def test_a_tiny_fit_ranks_the_last_items(dataset: Path, tmp_path: Path) -> None:
     assert report["parts"]["test"]["ndcg_at_10"] > 0.8
     assert report["best_epoch"] == 1 + int(np.argmax([record["validation_ndcg"] for record in report["history"]]))
     assert "| test of longer | 80 |" in document.read_text()
+
+
+@pytest.mark.parametrize(("max_seconds", "epochs"), [(0.0, 1), (600.0, 6)])
+def test_fitting_ends_when_the_time_is_up_with_the_weights_of_the_best_epoch(max_seconds: float, epochs: int) -> None:
+    sequences = Sequences.from_lists([[1, 2, 3, 4, 5], [3, 4, 5, 1, 2], [5, 1, 2, 3, 4]])
+    validation = last_examples(sequences, history_length=4, min_history=1)
+    # Learning this fast, weights get worse again: the last ones are not the best.
+    config = FitConfig(epochs=epochs, learning_rate=0.3, patience=6)
+    plain, followed = (SASRec(20, SASRecConfig(max_length=4), width=8) for _ in range(2))
+    fit_recommender(plain, sequences, validation=validation, config=config)
+    progress = Progress(followed, max_seconds=max_seconds)
+    best = progress.fit(sequences, validation=validation, config=dataclasses.replace(config, epochs=6))
+    assert len(progress.records) == epochs
+    assert best.validation_ndcg == max(record.validation_ndcg for record in progress.records)
+    assert torch.equal(plain.item_embeddings(), followed.item_embeddings())
+    assert not followed.training
 
 
 def test_another_catalog_is_refused(dataset: Path, tmp_path: Path) -> None:
