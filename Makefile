@@ -26,6 +26,7 @@ BENCHMARK := $(BIN)/python -m benchmarks.data_scale --document docs/benchmarks.m
 benchmark: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed --output benchmarks/speed.json --document docs/benchmarks.md --picture docs/speed.png
 	$(BIN)/python -m benchmarks.cost_curves --output benchmarks/cost_curves.json --document docs/benchmarks.md
+	$(BIN)/python -m benchmarks.plan_check --output benchmarks/plan_check.json --document docs/benchmarks.md
 	$(BENCHMARK) --output benchmarks/data_scale.json --picture docs/data-scale.png
 	$(BENCHMARK) --output benchmarks/data_scale_text.json --mark data-scale-text --ids text --sizes 10000000
 	$(BENCHMARK) --output benchmarks/data_scale_50m.json --mark data-scale-50m --repeats 1 --sizes 50000000

@@ -23,6 +23,7 @@ from llara.recommender import (
     SASRecConfig,
     build_recommender,
     fit_recommender,
+    rank_in_catalog,
     rank_validation,
 )
 
@@ -111,8 +112,23 @@ def test_validation_metrics_by_hand() -> None:
     # Row 1: item 1 is seen, so 2 is first. Row 2: 3 ties with 4 and counts as behind it. Row 3: a repeated item stays.
     examples = Examples(history, np.array([1, 2, 2]), np.array([2, 3, 5]), np.arange(3))
     ndcg, hits = rank_validation(popularity, examples)
+    assert rank_in_catalog(popularity, examples).tolist() == [1, 2, 5]
     assert hits == 1.0
     assert ndcg == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(6)) / 3)
+
+
+def test_histories_longer_than_a_recommender_reads_leave_more_items_out() -> None:
+    recommender = SASRec(NUM_ITEMS, SASRecConfig(max_length=2), width=8).eval()
+    whole = np.array([[4, 5, 6, 7, 8, 9]])
+    short, long = (
+        Examples(rows, np.array([rows.shape[1]]), np.array([1]), np.arange(1)) for rows in (whole[:, 4:], whole)
+    )
+    with torch.inference_mode():
+        scores = recommender.score_all(torch.from_numpy(whole))[0]
+    ahead = [item for item in range(2, NUM_ITEMS + 1) if scores[item] >= scores[1]]
+    assert rank_in_catalog(recommender, short).tolist() == [1 + len(set(ahead) - {8, 9})]
+    assert rank_in_catalog(recommender, long).tolist() == [1 + len(set(ahead) - {4, 5, 6, 7, 8, 9})]
+    assert set(ahead) & {4, 5, 6, 7}  # or the two ranks would be equal whatever the code does
 
 
 def test_scores_that_are_not_numbers_never_count_as_hits() -> None:

@@ -2,7 +2,7 @@
 
 from llara.recommender.base import Recommender, SequentialRecommender
 from llara.recommender.caser import Caser, CaserConfig
-from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_validation
+from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_in_catalog, rank_validation
 from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_users
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
@@ -36,6 +36,7 @@ __all__ = [
     "fold_of_users",
     "import_embeddings",
     "load_recommender",
+    "rank_in_catalog",
     "rank_validation",
     "save_recommender",
 ]

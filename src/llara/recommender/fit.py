@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from llara.data.examples import Examples
-from llara.data.sequences import Sequences
+from llara.data.sequences import IntArray, Sequences
 from llara.errors import ConfigError, DataError
 from llara.recommender.base import Recommender, SequentialRecommender
 from llara.recommender.checks import require_at_least
@@ -150,25 +150,35 @@ def fit_recommender(
 
 
 def rank_validation(recommender: Recommender, examples: Examples) -> tuple[float, float]:
-    """NDCG@10 and HR@10 of the targets among the whole catalog without the history's other items.
+    """NDCG@10 and HR@10 of the ranks of `rank_in_catalog`. Leaves the recommender in evaluation mode."""
+    ranks = rank_in_catalog(recommender, examples)
+    hit = ranks <= 10
+    return float((hit / np.log2(ranks + 1.0)).mean()), float(hit.mean())
 
-    Items that score equal to the target count as ranked before it. Leaves the recommender in evaluation mode.
+
+def rank_in_catalog(recommender: Recommender, examples: Examples) -> IntArray:
+    """Rank of each target among the whole catalog without the history's other items, 1 is best, [N].
+
+    Items that score equal to the target count as ranked before it, and so do those that score NaN. Leaves the
+    recommender in evaluation mode.
+
+    Args:
+        recommender: Reads as many of the latest items of each history as it can.
+        examples: What the histories show is left out, so histories longer than the recommender reads leave out more.
     """
     recommender.eval()
     device = _device_of(recommender)
-    ndcg = hits = 0.0
+    ranks = np.empty(len(examples), dtype=np.int64)
     with torch.inference_mode():
         for begin in range(0, len(examples), _VALIDATION_BATCH):
-            history = torch.from_numpy(examples.history[begin : begin + _VALIDATION_BATCH]).to(device)
-            target = torch.from_numpy(examples.target[begin : begin + _VALIDATION_BATCH]).to(device).unsqueeze(1)
+            block = slice(begin, begin + _VALIDATION_BATCH)
+            history = torch.from_numpy(examples.history[block]).to(device)
+            target = torch.from_numpy(examples.target[block]).to(device).unsqueeze(1)
             scores = recommender.score_all(history)
             target_score = scores.gather(1, target)
             scores.scatter_(1, history, float("-inf")).scatter_(1, target, float("-inf"))
-            rank = 1 + (~(scores < target_score)).sum(dim=1)  # NaN counts as ahead of the target, [B]
-            hit = rank <= 10
-            hits += hit.sum().item()
-            ndcg += (hit / torch.log2(rank + 1.0)).sum().item()
-    return ndcg / len(examples), hits / len(examples)
+            ranks[block] = 1 + (~(scores < target_score)).sum(dim=1).cpu().numpy()
+    return ranks
 
 
 def _report(recommender: Recommender, record: EpochRecord, on_epoch: Callable[[EpochRecord], None] | None) -> None:
