@@ -20,7 +20,7 @@ def test_stages_are_those_that_the_run_records(world: "World") -> None:
     plan = world.llara("plan", world.config("planned"), "--json").json()
     recorded = json.loads((world.hybrid / "manifest.json").read_text())["seconds"]
     stages = {stage["name"]: stage["seconds"] for stage in plan["stages"]}
-    assert set(stages) == set(recorded)
+    assert set(stages) == {"start", *recorded}
     assert all(seconds > 0 for seconds in stages.values())
     assert plan["seconds"] == pytest.approx(sum(stages.values()))
     assert 1e8 < plan["peak_bytes"] < 1e11
@@ -29,7 +29,16 @@ def test_stages_are_those_that_the_run_records(world: "World") -> None:
 def test_every_stage_that_a_run_can_have_is_planned(world: "World") -> None:
     plan = world.llara("plan", world.config("planned"), *PRIOR, "--json").json()
     names = [stage["name"] for stage in plan["stages"]]
-    assert names == ["recommender", "prior folds", "backbone", "practice", "training", "calibration", "evaluation"]
+    assert names == [
+        "start",
+        "recommender",
+        "prior folds",
+        "backbone",
+        "practice",
+        "training",
+        "calibration",
+        "evaluation",
+    ]
     limits = [stage["name"] for stage in plan["stages"] if stage["is_limit"]]
     assert limits == ["recommender", "prior folds", "practice"]
 

@@ -22,7 +22,7 @@ from llara.model.backbone import NANO, check_backbone_folder
 from llara.recommender import SequentialRecommender, fit_recommender
 from llara.train import StepRecord, Trainer, practise
 
-_PROBE_STEPS = 8
+_PROBE_STEPS = 16
 """Steps of a stage that are made; the first two, which make room, are not counted."""
 _UNCOUNTED = 2
 _PROBE_ROWS = 64
@@ -54,7 +54,7 @@ class Plan:
 
     Attributes:
         stages: In the order in which they run; without those that the run has not.
-        peak_bytes: Largest memory of the process.
+        peak_bytes: Largest memory of the probes; a whole run has been seen to take twice as much (docs/benchmarks.md).
         peak_gpu_bytes: Largest memory on the GPU; None without one.
         device: What it would compute on.
     """
@@ -87,11 +87,13 @@ def plan_run(config: RunConfig) -> Plan:
     """
     if config.backbone.path != NANO:
         check_backbone_folder(config.backbone.path)
+    started = time.perf_counter() - time.process_time()  # the program itself has been loaded meanwhile
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
     dataset.catalog.texts(config.prompt.item_text)
     split = split_dataset(dataset, config.data.split)
     validation, test = validation_task(config, dataset, split), test_task(config, dataset, split)
-    stages = _plan_recommender(config, dataset, split)
+    stages = [StagePlan("start", "loading program and data", time.perf_counter() - started)]
+    stages += _plan_recommender(config, dataset, split)
     llara, backbone = _plan_backbone(config, dataset)
     stages.append(backbone)
     stages += _plan_practice(config, llara)
@@ -256,7 +258,7 @@ def show_plan(plan: Plan) -> None:
     limits = any(stage.is_limit for stage in plan.stages)
     table.add_row("whole run", "", ("at most " if limits else "") + duration(plan.seconds))
     console.out.print(table)
-    memory = f"memory: {plan.peak_bytes / 1e9:.1f} GB"
+    memory = f"memory: at least {plan.peak_bytes / 1e9:.1f} GB"
     if plan.peak_gpu_bytes is not None:
         memory += f", on the GPU {plan.peak_gpu_bytes / 1e9:.1f} GB"
     console.out.print(memory, highlight=False)
