@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.document is not None:
         refresh(options.document, text, mark=options.mark)
     if options.picture is not None:
-        _draw(report, options.picture)
+        draw_elsewhere("benchmarks.data_scale_picture", report, options.picture)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,12 +170,12 @@ def refresh(document: Path, text: str, *, mark: str) -> None:
     document.write_text(f"{before}{start}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
-def _draw(report: dict[str, Any], picture: Path) -> None:
-    """Draw in a process of its own, which keeps this one small."""
+def draw_elsewhere(module: str, report: dict[str, Any], picture: Path) -> None:
+    """Let a module draw a report, in a process of its own, which keeps this one small."""
     with tempfile.TemporaryDirectory() as folder:
         figures = Path(folder) / "report.json"
         figures.write_text(json.dumps(report), encoding="utf-8")
-        measure([sys.executable, "-m", "benchmarks.data_scale_picture", str(figures), str(picture)])
+        measure([sys.executable, "-m", module, str(figures), str(picture)])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data_scale import refresh
+from benchmarks.data_scale import draw_elsewhere, refresh
 from benchmarks.measuring import Cost, machine, measure
 
 _PRECISIONS = ("float32", "bfloat16")
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.document is not None:
         refresh(options.document, text, mark="speed")
     if options.picture is not None:
-        _draw(report, options.picture)
+        draw_elsewhere("benchmarks.speed_picture", report, options.picture)
 
 
 def _measured(folder: Path, shape: str, precision: str, rounds: int) -> Stages:
@@ -147,14 +147,6 @@ def _stage_table(shape: str, measured: dict[str, Stages]) -> list[str]:
                 f"| {figures['cores_of_others']:.1f} |"
             )
     return lines
-
-
-def _draw(report: dict[str, Any], picture: Path) -> None:
-    """Draw in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        figures = Path(folder) / "report.json"
-        figures.write_text(json.dumps(report), encoding="utf-8")
-        measure([sys.executable, "-m", "benchmarks.speed_picture", str(figures), str(picture)])
 
 
 if __name__ == "__main__":

@@ -124,6 +124,15 @@ def test_reviews_without_a_day_are_left_out_and_counted(tmp_path: Path) -> None:
     assert info.origin["dropped_interactions_without_date"] == 1
 
 
+def test_names_that_differ_in_white_space_alone_are_one_user(tmp_path: Path) -> None:
+    other = REVIEWS[0].replace("Chaos Syren", "Chaos\\n Syren ")
+    assert other != REVIEWS[0]
+    before = import_source(STEAM, written(tmp_path / "a", reviews=REVIEWS[:4]), tmp_path / "x")
+    info = import_source(STEAM, written(tmp_path / "b", reviews=(*REVIEWS[:4], other)), tmp_path / "y")
+    assert info.num_interactions == before.num_interactions + 1
+    assert info.num_users == before.num_users
+
+
 def test_there_are_no_ratings(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="source 'steam' has no ratings"):
         import_source(STEAM, folder, tmp_path / "x", shape=ShapeConfig(min_rating=3))

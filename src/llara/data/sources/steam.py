@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from llara.data.columns import id_column
+from llara.data.columns import id_column, one_line
 from llara.data.raw import RawLog
 from llara.data.sources.decoding import without_entities
 from llara.data.sources.published import having, interactions_of, where_filled
@@ -17,8 +17,8 @@ _YEAR = r"\b((?:19|20)[0-9]{2})\b"
 def read_steam(files: RawFiles, options: ReadOptions) -> RawLog:
     """`steam_reviews.json.gz` and `steam_games.json.gz`, one Python dict literal per line.
 
-    Users are their display names, as the publisher counts them: two people of one name are one user. Times are days, so
-    that many are equal. There are no ratings. Neither `sentiment` nor `metascore` is taken: they sum up opinions.
+    Users are their display names, as the publisher counts them: two people of one name are one user, also where they
+    differ in white space alone. Times are days, so that many are equal. There are no ratings. Neither `sentiment` nor `metascore` is taken: they sum up opinions.
 
     Raises:
         DataError: If a file is missing or a line is malformed; the message names the line.
@@ -29,6 +29,7 @@ def read_steam(files: RawFiles, options: ReadOptions) -> RawLog:
     reviews = read_python_literals(reviews_path, texts=("username", "product_id", "date"))
     named, nameless = where_filled(reviews, "username")
     dated, undated = where_filled(named, "date")
+    dated = dated.with_frame(dated.frame.with_columns(one_line(dated.frame["username"])))
     return RawLog(
         interactions=interactions_of(dated, user="username", item="product_id", time="date"),
         items=items,
