@@ -18,7 +18,8 @@ def read_steam(files: RawFiles, options: ReadOptions) -> RawLog:
     """`steam_reviews.json.gz` and `steam_games.json.gz`, one Python dict literal per line.
 
     Users are their display names, as the publisher counts them: two people of one name are one user, also where they
-    differ in white space alone. Times are days, so that many are equal. There are no ratings. Neither `sentiment` nor `metascore` is taken: they sum up opinions.
+    differ in white space alone. Times are days, so that many are equal. There are no ratings. Neither `sentiment` nor
+    `metascore` is taken: they sum up opinions.
 
     Raises:
         DataError: If a file is missing or a line is malformed; the message names the line.
