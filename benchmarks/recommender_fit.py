@@ -110,11 +110,11 @@ def main() -> None:
 def _held_out(dataset: Dataset, options: argparse.Namespace) -> dict[str, Examples]:
     """Rows to measure on; those of the test only where they are asked for."""
     sequences = dataset.log.sequences
-    parts = {"validation": _last_rows(_without_last(sequences))}
+    parts = {"validation": last_rows(without_last(sequences))}
     if options.part == "test":
-        parts["test"] = _last_rows(sequences)
+        parts["test"] = last_rows(sequences)
         for folder in options.more_tests:
-            parts[f"test of {folder.name}"] = _last_rows(same_catalog(folder, dataset).log.sequences)
+            parts[f"test of {folder.name}"] = last_rows(same_catalog(folder, dataset).log.sequences)
     return parts
 
 
@@ -157,7 +157,7 @@ def _fit_config(options: argparse.Namespace) -> FitConfig:
     )
 
 
-def _without_last(sequences: Sequences) -> Sequences:
+def without_last(sequences: Sequences) -> Sequences:
     """Every user's items but the last one; users with fewer than three are left out, as the split does."""
     kept = np.flatnonzero(sequences.lengths >= 3)
     rows = sequences.select(kept)
@@ -166,7 +166,7 @@ def _without_last(sequences: Sequences) -> Sequences:
     return Sequences(rows.items[inside], rows.offsets - np.arange(len(rows.offsets)), rows.user_index)
 
 
-def _last_rows(sequences: Sequences) -> Examples:
+def last_rows(sequences: Sequences) -> Examples:
     """The last item of every user behind the whole history, which the ranking then leaves out."""
     return last_examples(sequences, history_length=int(sequences.lengths.max()), min_history=1)
 

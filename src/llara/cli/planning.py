@@ -54,7 +54,7 @@ class Plan:
 
     Attributes:
         stages: In the order in which they run; without those that the run has not.
-        peak_bytes: Largest memory of the probes; a whole run has been seen to take twice as much (docs/benchmarks.md).
+        peak_bytes: Largest memory of the probes; whole runs have taken 6 to 14 % more (docs/benchmarks.md).
         peak_gpu_bytes: Largest memory on the GPU; None without one.
         device: What it would compute on.
     """
@@ -258,7 +258,7 @@ def show_plan(plan: Plan) -> None:
     limits = any(stage.is_limit for stage in plan.stages)
     table.add_row("whole run", "", ("at most " if limits else "") + duration(plan.seconds))
     console.out.print(table)
-    memory = f"memory: at least {plan.peak_bytes / 1e9:.1f} GB"
+    memory = f"memory: about {plan.peak_bytes / 1e9:.1f} GB"
     if plan.peak_gpu_bytes is not None:
         memory += f", on the GPU {plan.peak_gpu_bytes / 1e9:.1f} GB"
     console.out.print(memory, highlight=False)
