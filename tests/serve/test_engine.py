@@ -2,10 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from llara.data import Catalog
 from llara.errors import CheckpointError, DataError
 from llara.model import BackboneConfig, Llara, NanoConfig
+from llara.model.lora import LoraLinear
 from llara.recommender import SASRec
 from llara.serve import Engine
 
@@ -52,6 +54,27 @@ def test_same_request_gets_the_same_answer_after_saving(engine: Engine, tmp_path
     before, after = (each.recommend([101, 110], k=5) for each in (engine, opened))
     assert [item.item_id for item in before.items] == [item.item_id for item in after.items]
     assert [item.score for item in before.items] == pytest.approx([item.score for item in after.items], abs=1e-6)
+
+
+def test_an_engine_folds_adapters_until_it_is_closed(tiny_catalog: Catalog) -> None:
+    nano = NanoConfig(hidden_size=32, num_layers=1, num_heads=2, vocabulary=400)
+    recommender = SASRec(tiny_catalog.num_items, width=16, seed=0)
+    llara = Llara.from_backbone(
+        BackboneConfig(tuning="lora", nano=nano, precision="float32"), recommender, tiny_catalog
+    )
+    layers = [module for module in llara.modules() if isinstance(module, LoraLinear)]
+    with torch.no_grad():
+        for layer in layers:
+            for weight in layer.lora_B.parameters():
+                weight.normal_(std=0.1)
+    plain = Engine(llara, history_length=3, fold=False).recommend([101, 110], k=5)
+    with Engine(llara, history_length=3) as engine:
+        assert all(layer.folded is not None for layer in layers)
+        folded = engine.recommend([101, 110], k=5)
+    assert [item.item_id for item in folded.items] == [item.item_id for item in plain.items]
+    assert [item.score for item in folded.items] == pytest.approx([item.score for item in plain.items], abs=1e-4)
+    assert all(layer.folded is None for layer in layers)
+    assert engine.recommend([101, 110], k=5) == plain
 
 
 def test_unknown_items_and_empty_histories_are_refused(engine: Engine) -> None:

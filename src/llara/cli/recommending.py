@@ -23,5 +23,5 @@ def recommend_from_run(run: Path, *, user: str | None, history: str | None, k: i
     else:
         assert history is not None
         items = [part.strip() for part in history.split(",") if part.strip()]
-    engine = Engine.open(run, history_length=config.data.split.history_length)
+    engine = Engine.open(run, history_length=config.data.split.history_length, fold=False)
     return engine.recommend(items, k=k, num_retrieved=num_retrieved)
