@@ -26,6 +26,7 @@ from llara.recommender import RecommenderConfig, build_recommender
 
 _CANDIDATES = (5, 20, 100)
 _HISTORIES = (5, 10, 50)
+_DRAWS = (1, 5, 20)
 _CATALOGS = (1_000, 100_000, 1_000_000)
 _SCORERS = ("listwise", "answer")
 Curves = dict[str, dict[int, float]]
@@ -52,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             length: _rows_per_second(llara, scorer, options.rows, history=length, candidates=20)
             for length in _HISTORIES
         }
+        curves[f"{scorer} scoring, draws of a history"] = {
+            draws: _rows_per_second(llara, scorer, max(options.rows, 2 * draws), history=10, candidates=20, draws=draws)
+            for draws in _DRAWS
+        }
     curves["retrieval, catalog"] = {size: _requests_per_second(size) for size in options.catalogs}
     report = {"machine": machine(), "shape": options.shape, "curves": curves}
     text = as_markdown(report)
@@ -62,12 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refresh(options.document, text, mark="cost-curves")
 
 
-def _rows_per_second(llara: Llara, scorer: str, rows: int, *, history: int, candidates: int) -> float:
+def _rows_per_second(llara: Llara, scorer: str, rows: int, *, history: int, candidates: int, draws: int = 1) -> float:
     rng = np.random.default_rng([history, candidates])
     drawn = np.array(
         [rng.choice(llara.catalog.num_items, history + candidates, replace=False) + 1 for _ in range(rows)]
     )
-    histories, shown = drawn[:, :history].tolist(), drawn[:, history:].tolist()
+    # The history of every row, or of the first of so many rows in place of their own.
+    first = np.arange(rows) // draws * draws
+    histories, shown = drawn[first, :history].tolist(), drawn[:, history:].tolist()
 
     def score() -> None:
         score_candidates(llara, histories, shown, scorer=scorer, batch_size=8)  # type: ignore[arg-type]

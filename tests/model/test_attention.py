@@ -109,6 +109,8 @@ def test_gradients_of_causal_blocks_are_right() -> None:
     generator = torch.Generator().manual_seed(2)
     given = [torch.randn(1, 2, 70, 3, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(3)]
     assert torch.autograd.gradcheck(causal_product, given, nondet_tol=1e-12, fast_mode=True)
+    behind = (given[0][:, :, 4:].detach().requires_grad_(), *given[1:])
+    assert torch.autograd.gradcheck(causal_product, behind, nondet_tol=1e-12, fast_mode=True)
 
 
 def test_under_autocast_all_three_have_one_precision() -> None:
@@ -122,7 +124,7 @@ def test_under_autocast_all_three_have_one_precision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queries", "keys", "dropout"), [(1, 7, 0.0), (3, 7, 0.0), (7, 7, 0.5), (LONGEST_PRODUCT + 1,) * 2 + (0.0,)]
+    ("queries", "keys", "dropout"), [(1, 7, 0.0), (7, 7, 0.5), (LONGEST_PRODUCT + 1,) * 2 + (0.0,)]
 )
 def test_what_products_do_not_suit_goes_to_the_fused_kernel(queries: int, keys: int, dropout: float) -> None:
     given = inputs(1, 1, queries=queries, keys=keys)
@@ -131,6 +133,24 @@ def test_what_products_do_not_suit_goes_to_the_fused_kernel(queries: int, keys: 
         torch.manual_seed(0)
         found.append(attention(Layer(), *given, None, dropout=dropout)[0])
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(("queries", "keys"), [(3, 7), (70, 90), (70, LONGEST_PRODUCT + 1)])
+@pytest.mark.parametrize("learns", [True, False])
+def test_behind_a_prefix_the_last_query_sees_every_key(
+    queries: int, keys: int, learns: bool, dtype: torch.dtype
+) -> None:
+    given = inputs(2, 2, queries=queries, keys=keys, dtype=dtype)
+    visible = torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).expand(B, 1, -1, -1)
+    answers = torch.zeros(B, 1, 2, keys, dtype=dtype)
+    answers[:, :, 0, -1] = torch.finfo(dtype).min
+    with torch.set_grad_enabled(learns):
+        expected = sdpa_attention_forward(Layer(), *given, visible)[0]
+        for mask in (None, answers):
+            found = cpu_attention(Layer(), *given, mask)[0]
+            tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+            torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize(("layer_is_causal", "asked"), [(False, None), (True, False), (False, True), (True, None)])

@@ -212,7 +212,8 @@ def _seconds_to_score(config: RunConfig, llara: Llara, task: RankingTask, scorer
             batch_size=config.evaluate.batch_size,
         )  # fmt: skip
 
-    return _seconds_per_row(score, task, _PROBE_ROWS) * len(task.examples) * len(task.draws)
+    rows = max(2, _PROBE_ROWS // len(task.draws))
+    return _seconds_per_row(score, task, rows, draws=len(task.draws)) * len(task.examples) * len(task.draws)
 
 
 def _seconds_to_generate(config: RunConfig, llara: Llara, task: RankingTask) -> float:
@@ -226,14 +227,18 @@ def _seconds_to_generate(config: RunConfig, llara: Llara, task: RankingTask) -> 
     return _seconds_per_row(generate, task, config.evaluate.batch_size) * len(task.examples)
 
 
-def _seconds_per_row(run: Callable[[list[list[int]], list[list[int]]], object], task: RankingTask, rows: int) -> float:
+def _seconds_per_row(
+    run: Callable[[list[list[int]], list[list[int]]], object], task: RankingTask, rows: int, *, draws: int = 1
+) -> float:
+    """Of one draw; what some draws of a history share is computed once, as the run would."""
     histories = task.examples.histories()
     places = np.linspace(0, len(histories) - 1, min(rows, len(histories))).astype(int)
-    chosen, candidates = [list(histories[place]) for place in places], task.draws[0].items[places].tolist()
+    chosen = [histories[place] for place in places] * draws
+    candidates = [items for draw in task.draws[:draws] for items in draw.items[places].tolist()]
     run(chosen[:2], candidates[:2])
     started = time.perf_counter()
     run(chosen, candidates)
-    return (time.perf_counter() - started) / len(places)
+    return (time.perf_counter() - started) / len(chosen)
 
 
 def _per_step(moments: list[float]) -> float:

@@ -19,6 +19,8 @@ from llara.recommender import Recommender
 
 Part = Literal["validation", "test"]
 Progress = Callable[[int], None]
+_ROWS_AT_ONCE = 512
+"""Rows whose prompts, of all draws, are held in memory."""
 _PART_STREAM = {"test": 0, "validation": 1_000_003}
 
 
@@ -217,20 +219,23 @@ def judge_llara(
 ) -> Judged:
     """Rank every draw's candidates with LLaRA, by answer likelihood or by the listwise head."""
     started = time.perf_counter()
-    histories = task.examples.histories()
-    scores = [
-        score_candidates(
+    histories, candidates = task.examples.histories(), task.candidate_items  # [draws, N, C]
+    scores = np.empty(candidates.shape)
+    for first in range(0, len(histories), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        some = candidates[:, rows]
+        # All draws of a history in one call, which reads their common beginning once.
+        found = score_candidates(
             llara,
-            histories,
-            draw.items.tolist(),
+            histories[rows] * len(task.draws),
+            some.reshape(-1, candidates.shape[2]).tolist(),
             scorer=scorer,
             hybrid=llara.uses_behavior,
             batch_size=batch_size,
             on_progress=on_progress,
         )
-        for draw in task.draws
-    ]
-    return _judged(name, np.array(scores), task, time.perf_counter() - started)
+        scores[:, rows] = found.reshape(some.shape)
+    return _judged(name, scores, task, time.perf_counter() - started)
 
 
 def judge_generation(

@@ -38,8 +38,9 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
         query: [B, H, T, d].
         key: [B, K, S, d]; K divides H.
         value: [B, K, S, d].
-        attention_mask: Additive or boolean (True: visible), [B, 1, T, S]; None: causal, if the layer is. With fewer
-            queries than T, it is about the last ones (an answer tree's), and those before are causal.
+        attention_mask: Additive or boolean (True: visible), [B, 1, T, S]; None: causal, if the layer is, where the last
+            query sees all keys. With fewer queries than T, it is about the last ones (an answer tree's), and those
+            before are causal.
         dropout: Share of attention weights dropped.
         scaling: Factor of the scores; None: d ** -0.5.
         is_causal: Whether None as a mask means causal.
@@ -51,20 +52,23 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     T, S = query.shape[2], key.shape[2]
     if torch.is_autocast_enabled("cpu") and query.device.type == "cpu":
         query, key, value = (part.to(torch.get_autocast_dtype("cpu")) for part in (query, key, value))
-    if attention_mask is not None and T == S and 1 < attention_mask.shape[2] < T:
+    if attention_mask is not None and 1 < attention_mask.shape[2] < T:
         start = T - attention_mask.shape[2]
         query, key, value = (part.contiguous() for part in (query, key, value))  # once instead of for both parts
-        before, keys, values = query[:, :, :start], key[:, :, :start], value[:, :, :start]
+        seen = S - T + start
+        before, keys, values = query[:, :, :start], key[:, :, :seen], value[:, :, :seen]
         prompt, _ = cpu_attention(module, before, keys, values, None, dropout, scaling, True, **kwargs)
         answers, _ = cpu_attention(module, query[:, :, start:], key, value, attention_mask, dropout, scaling, **kwargs)
         return torch.cat([prompt, answers], dim=1), None
     is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     short = query.device.type == "cpu" and 1 < T <= S <= LONGEST_PRODUCT
-    causal = attention_mask is None and is_causal and T == S
+    causal = attention_mask is None and is_causal
     is_half = query.dtype == torch.bfloat16
     learns = torch.is_grad_enabled() and query.requires_grad
-    fits = short and ((causal and (is_half or learns)) or (attention_mask is not None and is_half))
+    fits = short and ((causal and (is_half or learns or T < S)) or (attention_mask is not None and is_half))
     if not fits or dropout > 0.0 or kwargs.get("position_bias") is not None:
+        if causal and 1 < T < S:  # the fused kernel would let the first query see only the first key
+            attention_mask = torch.ones(T, S, dtype=torch.bool, device=query.device).tril_(S - T)[None, None]
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
         )
@@ -86,7 +90,7 @@ def _masked_product(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> 
 
 
 def causal_product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention with queries that are scaled already, [B, H, T, d] each."""
+    """Causal attention with queries that are scaled already, [B, H, T, d], of the last T keys of [B, H, S, d]."""
     mixed: Tensor = _CausalProduct.apply(query, key, value)  # type: ignore[no-untyped-call]
     return mixed
 
@@ -99,12 +103,14 @@ class _CausalProduct(torch.autograd.Function):
         q, k, v = (part.flatten(0, 1) for part in (query, key, value))  # [B * H, T, d]
         mixed = torch.empty_like(q)
         weights = []
+        earlier = k.shape[1] - q.shape[1]  # keys before the first query's own
         for start, end in _blocks(q.shape[1]):
-            scores = q[:, start:end] @ k[:, :end].transpose(1, 2)  # [B * H, block, end]
+            seen = earlier + end
+            scores = q[:, start:end] @ k[:, :seen].transpose(1, 2)  # [B * H, block, seen]
             later = torch.ones(end - start, end - start, dtype=torch.bool).triu_(1)
-            scores[:, :, start:].masked_fill_(later, float("-inf"))
+            scores[:, :, earlier + start :].masked_fill_(later, float("-inf"))
             weights.append(scores.softmax(dim=-1))
-            mixed[:, start:end] = weights[-1] @ v[:, :end]
+            mixed[:, start:end] = weights[-1] @ v[:, :seen]
         ctx.save_for_backward(q, k, v, *weights)
         return mixed.view(query.shape)
 
@@ -113,15 +119,16 @@ class _CausalProduct(torch.autograd.Function):
         q, k, v, *weights = ctx.saved_tensors
         g = gradient.flatten(0, 1)
         of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        earlier = k.shape[1] - q.shape[1]
         for (start, end), weight in zip(_blocks(q.shape[1]), weights, strict=True):
-            part = g[:, start:end]
-            of_weight = part @ v[:, :end].transpose(1, 2)
+            part, seen = g[:, start:end], earlier + end
+            of_weight = part @ v[:, :seen].transpose(1, 2)
             of_scores = torch._softmax_backward_data(of_weight, weight, -1, weight.dtype)
-            of_q[:, start:end] = of_scores @ k[:, :end]
-            of_k[:, :end] += of_scores.transpose(1, 2) @ q[:, start:end]
-            of_v[:, :end] += weight.transpose(1, 2) @ part
-        shape = gradient.shape
-        return of_q.view(shape), of_k.view(shape), of_v.view(shape)
+            of_q[:, start:end] = of_scores @ k[:, :seen]
+            of_k[:, :seen] += of_scores.transpose(1, 2) @ q[:, start:end]
+            of_v[:, :seen] += weight.transpose(1, 2) @ part
+        of_keys = (*gradient.shape[:2], *k.shape[1:])
+        return of_q.view(gradient.shape), of_k.view(of_keys), of_v.view(of_keys)
 
 
 def _blocks(length: int) -> list[tuple[int, int]]:

@@ -30,6 +30,7 @@ from llara.model.last_layer import LastFeedForward
 from llara.model.lora import folded_adapters
 from llara.model.nano import build_nano
 from llara.model.precision import resolve_precision
+from llara.model.prefix import Prefix
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
 from llara.model.scoring import FloatArray, score_candidates
@@ -274,12 +275,13 @@ class Llara(nn.Module):
         of_part = torch.cat([wording, self.part_vectors]).to(embedded.dtype)  # [3, D]: wording, history, candidate
         return embedded + of_part[batch.parts]
 
-    def hidden_states(self, batch: PromptBatch) -> Tensor:
+    def hidden_states(self, batch: PromptBatch, *, prefix: Prefix | None = None) -> Tensor:
         """Final hidden states, [B, T, D]. Values at padding are meaningless."""
         embedded = self.embed(batch)
-        if batch.tree_start is not None:
+        before = prefix.length if prefix is not None else 0
+        if batch.tree_start is not None or prefix is not None:
             mask: Tensor | dict[str, Tensor] | None = tree_attention(
-                batch, config=causal_lm(self.model).config, dtype=embedded.dtype
+                batch, config=causal_lm(self.model).config, dtype=embedded.dtype, prefix_length=before
             )
         elif batch.pads_left:
             mask = batch.is_token.long()
@@ -289,13 +291,20 @@ class Llara(nn.Module):
         states: Tensor = decoder(self.model)(
             inputs_embeds=embedded,
             attention_mask=mask,
-            position_ids=batch.position_ids if mask is not None else None,
-            use_cache=False,
+            position_ids=batch.position_ids + before if mask is not None else None,
+            past_key_values=prefix.for_rows(len(batch)) if prefix is not None else None,
+            use_cache=prefix is not None,
         ).last_hidden_state
         return states
 
     def forward(
-        self, batch: PromptBatch, *, answer: bool = True, listwise: bool = True, prior: Tensor | None = None
+        self,
+        batch: PromptBatch,
+        *,
+        answer: bool = True,
+        listwise: bool = True,
+        prior: Tensor | None = None,
+        prefix: Prefix | None = None,
     ) -> LlaraOutput:
         """One pass over a batch; ask only for what is needed.
 
@@ -305,10 +314,11 @@ class Llara(nn.Module):
             listwise: Compute the listwise scores.
             prior: With `recommender_prior`: log-probability of each candidate, [B, C], to use in place of the
                 recommender's own, which is too sure of rows that it was fitted on.
+            prefix: What stands before every row of the batch and was read already; scoring only.
         """
-        self.require_positions(int(batch.position_ids.max()) + 1)
+        self.require_positions(int(batch.position_ids.max()) + 1 + (prefix.length if prefix is not None else 0))
         with self.last_feed_forward.only(_places_read(batch, answer=answer, listwise=listwise)):
-            hidden = self.hidden_states(batch)
+            hidden = self.hidden_states(batch, prefix=prefix)
         log_probs = self._answer_log_probs(hidden, batch) if answer else None
         scores = self._listwise(hidden, batch, prior) if listwise else None
         return LlaraOutput(answer_log_probs=log_probs, listwise=scores)

@@ -1,6 +1,6 @@
 """Scores of candidates, three ways: exact answer likelihood (one tree per prompt), listwise head, free generation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from transformers import GenerationConfig
 
 from llara.model.backbone import causal_lm
 from llara.model.precision import resolve_precision
+from llara.model.prefix import Prefix, read_prefix, rows_by_prefix
 from llara.model.settings import ScorerName
 from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
 
@@ -83,6 +84,8 @@ def score_candidates(
 ) -> FloatArray:
     """Score every candidate of every row in one forward pass per batch.
 
+    Give several draws of the same histories in one call: their common beginning is then read once.
+
     Args:
         llara: The model; put into evaluation mode.
         histories: Item indices without padding, oldest first, one row each, [N].
@@ -99,14 +102,29 @@ def score_candidates(
     llara.eval()
     prompts = encode_prompts(llara, histories, candidates)
     scores = np.full((len(prompts), len(candidates[0]) if prompts else 0), -np.inf)
+    score = _answer_scores if scorer == "answer" else _listwise_scores
     with folded_for(llara, len(prompts)), autocast(llara):
-        for rows in length_batches(_lengths(llara, prompts, scorer), batch_size):
-            chosen = [prompts[row] for row in rows]
-            score = _answer_scores if scorer == "answer" else _listwise_scores
-            scores[rows] = score(llara, chosen, hybrid).double().cpu().numpy()
+        for rows, prefix in _batches(llara, prompts, scorer=scorer, hybrid=hybrid, batch_size=batch_size):
+            chosen = [prompts[row] if prefix is None else prompts[row].after(prefix.length) for row in rows]
+            scores[rows] = score(llara, chosen, hybrid, prefix).double().cpu().numpy()
             if on_progress is not None:
                 on_progress(len(rows))
     return scores
+
+
+def _batches(
+    llara: "Llara", prompts: Sequence[EncodedPrompt], *, scorer: ScorerName, hybrid: bool, batch_size: int
+) -> Iterator[tuple[list[int], Prefix | None]]:
+    """Row numbers of each pass, and what was read before them."""
+    lengths = _lengths(llara, prompts, scorer)
+    groups, others = rows_by_prefix(llara, prompts)
+    for length, group in groups:
+        prefix = read_prefix(llara, prompts[group[0]], length=length, hybrid=hybrid)
+        passes = -(-len(group) // batch_size)
+        for places in length_batches([lengths[row] for row in group], -(-len(group) // passes)):
+            yield [group[place] for place in places], prefix
+    for places in length_batches([lengths[row] for row in others], batch_size):
+        yield [others[place] for place in places], None
 
 
 def _lengths(llara: "Llara", prompts: Sequence[EncodedPrompt], scorer: ScorerName) -> list[tuple[int, int]]:
@@ -116,17 +134,21 @@ def _lengths(llara: "Llara", prompts: Sequence[EncodedPrompt], scorer: ScorerNam
     return [(len(prompt.token_ids), sum(len(answers(item)) for item in prompt.candidate_items)) for prompt in prompts]
 
 
-def _listwise_scores(llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
+def _listwise_scores(
+    llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool, prefix: Prefix | None
+) -> torch.Tensor:
     batch = collate(prompts, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
-    output = llara(batch, answer=False, listwise=True)
+    output = llara(batch, answer=False, listwise=True, prefix=prefix)
     scores: torch.Tensor = output.listwise
     return scores.float()
 
 
-def _answer_scores(llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool) -> torch.Tensor:
+def _answer_scores(
+    llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool, prefix: Prefix | None
+) -> torch.Tensor:
     answers = [[llara.encoder.answer_tokens(item) for item in prompt.candidate_items] for prompt in prompts]
     batch = collate_tree(prompts, answers, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
-    log_probs = llara(batch, answer=True, listwise=False).answer_log_probs.float()
+    log_probs = llara(batch, answer=True, listwise=False, prefix=prefix).answer_log_probs.float()
     shape = batch.candidate_positions.shape
     flat = log_probs.new_zeros(shape[0] * shape[1])
     cell = batch.answer_rows[batch.path_tokens] * shape[1] + batch.path_columns

@@ -185,9 +185,10 @@ def _assemble(
         candidate_positions=torch.tensor(
             [
                 [p + shift for p in prompt.candidate_positions]
-                + [prompt.candidate_positions[-1] + shift] * (num_candidates - len(prompt.candidate_positions))
+                + [p + shift for p in prompt.candidate_positions[-1:]] * (num_candidates - len(prompt.candidate_items))
                 for prompt, shift in zip(prompts, shifts, strict=True)
-            ]
+            ],
+            dtype=torch.long,
         ),
         candidate_items=_padded_right([prompt.candidate_items for prompt in prompts]),
         history_items=_padded_right([prompt.history_items for prompt in prompts]),

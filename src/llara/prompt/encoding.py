@@ -80,6 +80,37 @@ class EncodedPrompt:
     history_items: list[int]
     parts: list[int]
 
+    @property
+    def first_of_candidates(self) -> int:
+        """Tokens before the first one that belongs to a candidate: equal for all draws of one history."""
+        return self.parts.index(CANDIDATE_PART) if CANDIDATE_PART in self.parts else len(self.parts)
+
+    def before(self, place: int) -> "EncodedPrompt":
+        """The tokens before `place`, at most `first_of_candidates`, as a prompt without candidates."""
+        slots = sum(position < place for position in self.slot_positions)
+        return EncodedPrompt(
+            token_ids=self.token_ids[:place],
+            slot_positions=self.slot_positions[:slots],
+            slot_items=self.slot_items[:slots],
+            candidate_positions=[],
+            candidate_items=[],
+            history_items=self.history_items,
+            parts=self.parts[:place],
+        )
+
+    def after(self, place: int) -> "EncodedPrompt":
+        """The tokens from `place` on, at most `first_of_candidates`, as a prompt with all candidates."""
+        slots = sum(position < place for position in self.slot_positions)
+        return EncodedPrompt(
+            token_ids=self.token_ids[place:],
+            slot_positions=[position - place for position in self.slot_positions[slots:]],
+            slot_items=self.slot_items[slots:],
+            candidate_positions=[position - place for position in self.candidate_positions],
+            candidate_items=self.candidate_items,
+            history_items=self.history_items,
+            parts=self.parts[place:],
+        )
+
 
 class PromptEncoder:
     """Encodes prompts for one catalog and one tokenizer; every title is tokenized once.
