@@ -126,6 +126,7 @@ def test_curves_have_a_rate_per_size_and_an_exponent(folder: Path, tmp_path: Pat
     assert {name: list(rates) for name, rates in report["curves"].items()} == {
         **{f"{scorer} scoring, candidates": ["5", "20", "100"] for scorer in ("listwise", "answer")},
         **{f"{scorer} scoring, history length": ["5", "10", "50"] for scorer in ("listwise", "answer")},
+        **{f"{scorer} scoring, draws of a history": ["1", "5", "20"] for scorer in ("listwise", "answer")},
         "retrieval, catalog": ["100", "1000"],
     }
     assert all(rate > 0 for rates in report["curves"].values() for rate in rates.values())
