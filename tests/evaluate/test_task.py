@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,12 +26,15 @@ from llara.evaluate import (
     EvaluateConfig,
     RankingTask,
     build_task,
+    calibrate_prior,
+    calibrated_hit_ratio,
     judge_generation,
     judge_llara,
     judge_recommender,
     model_name,
 )
-from llara.model import BackboneConfig, Llara, NanoConfig
+from llara.evaluate.task import score_draws
+from llara.model import BackboneConfig, Llara, NanoConfig, score_candidates
 from llara.recommender import Popularity, SASRec
 
 if TYPE_CHECKING:
@@ -140,6 +144,31 @@ def test_judging_draws_equals_scoring_each_directly(llara: Llara, task: RankingT
         best = np.argmax(scores, axis=1) == draw.target_column
         assert ((judged.result.ranks[number] == 1) == best).all()
     assert judged.result.candidate_hashes == task.hashes
+
+
+@pytest.mark.parametrize("rows_at_once", [7, 100])
+def test_many_draws_are_scored_as_each_alone(
+    rows_at_once: int, llara: Llara, dataset: Dataset, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llara.evaluate.task._ROWS_AT_ONCE", rows_at_once)
+    many = build_task(dataset, split, "test", CONFIG, draws=9)
+    found = score_draws(llara, many, scorer="answer", batch_size=4)
+    for number, draw in enumerate(many.draws):
+        alone = score_candidates(llara, many.examples.histories(), draw.items.tolist(), scorer="answer")
+        np.testing.assert_allclose(found[number], alone, rtol=1e-6, atol=1e-4)
+
+
+def test_hits_after_calibration_are_known_before_it(llara: Llara, dataset: Dataset, split: Split) -> None:
+    config = replace(llara.config, recommender_prior=True)
+    model = Llara.from_backbone(config.backbone, llara.recommender, dataset.catalog, config=config).eval()
+    task = build_task(dataset, split, "validation", CONFIG, draws=DRAWS)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    foreseen = calibrated_hit_ratio(model, task, batch_size=8)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    uncalibrated = judge_llara("x", model, task, scorer="listwise", batch_size=8).result.hr(1)
+    calibrate_prior(model, task, batch_size=8)
+    assert judge_llara("x", model, task, scorer="listwise", batch_size=8).result.hr(1) == pytest.approx(foreseen)
+    assert foreseen != pytest.approx(uncalibrated)
 
 
 def test_progress_counts_every_row_of_every_draw(llara: Llara, task: RankingTask) -> None:

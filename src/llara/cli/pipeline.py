@@ -24,7 +24,7 @@ from llara.cli.runs import (
 )
 from llara.config import RunConfig
 from llara.data import Dataset, LeakageFinding, Split, held_out_examples, item_order, load_dataset, split_dataset
-from llara.evaluate import RankingTask, build_task, calibrate_prior, judge_llara
+from llara.evaluate import RankingTask, build_task, calibrate_prior, calibrated_hit_ratio, judge_llara
 from llara.model import Llara, ScorerName
 from llara.model.backbone import NANO, check_backbone_folder
 from llara.recommender import (
@@ -132,7 +132,7 @@ def _fill_run(
     folds = _fold_recommenders(config, llara, dataset, split, run=run, watch=watch)
     with watch.measure("training"):
         training = _train(config, llara, split, validation, run, dataset=dataset, folds=folds, resume=resume, show=show)
-    if config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise:
+    if calibrates(config, llara):
         with watch.measure("calibration"):
             weights = calibrate_prior(llara, validation, batch_size=config.evaluate.batch_size)
         logger.info(
@@ -149,6 +149,11 @@ def _fill_run(
     _remove(run.partial / _FOLDS_FOLDER)
     run.finish()
     return FinishedRun(run.final, evaluated, training, watch.seconds)
+
+
+def calibrates(config: RunConfig, llara: Llara) -> bool:
+    """Whether the weights of head and prior are fitted on validation rows after training."""
+    return config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise
 
 
 def test_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
@@ -318,6 +323,8 @@ def _train(
     scorer = llara.default_scorer
 
     def validate(model: Llara) -> float:
+        if scorer == "listwise" and calibrates(config, model):
+            return calibrated_hit_ratio(model, validation, batch_size=config.evaluate.batch_size)
         judged = judge_llara("validation", model, validation, scorer=scorer, batch_size=config.evaluate.batch_size)
         return judged.result.hr(1)
 

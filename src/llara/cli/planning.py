@@ -13,7 +13,7 @@ import torch
 
 from llara.cli import console
 from llara.cli.judging import trained_scorers
-from llara.cli.pipeline import build_untrained, test_task, trained_scorer, uses_behavior, validation_task
+from llara.cli.pipeline import build_untrained, calibrates, test_task, trained_scorer, uses_behavior, validation_task
 from llara.config import RunConfig
 from llara.data import Dataset, Examples, Split, held_out_examples, load_dataset, split_dataset
 from llara.evaluate import RankingTask
@@ -177,7 +177,7 @@ def _plan_training(config: RunConfig, llara: Llara, split: Split, validation: Ra
     count = config.train.validations
     amount = f"{total} steps of {config.train.batch_size} rows, {count} validations"
     stages = [StagePlan("training", amount, total * per_step + count * per_validation)]
-    if config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise:
+    if calibrates(config, llara):
         stages.append(StagePlan("calibration", "the validation rows once more", per_validation))
     return stages
 

@@ -3,7 +3,7 @@
 import sys
 from types import ModuleType
 
-from llara.evaluate.calibration import PriorWeights, calibrate_prior, fit_prior_weights
+from llara.evaluate.calibration import PriorWeights, calibrate_prior, calibrated_hit_ratio, fit_prior_weights
 from llara.evaluate.content import Choice, ExamplePrompt, ReportContent
 from llara.evaluate.figures import save_figures
 from llara.evaluate.metrics import BoolArray, FloatArray, hit_ratio, hits_at, mrr, ndcg, target_ranks
@@ -58,6 +58,7 @@ __all__ = [
     "bootstrap_interval",
     "build_task",
     "calibrate_prior",
+    "calibrated_hit_ratio",
     "compare_results",
     "evaluate",
     "fit_prior_weights",

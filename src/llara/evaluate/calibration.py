@@ -8,9 +8,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from llara.data import IntArray
-from llara.evaluate.metrics import FloatArray
-from llara.evaluate.task import RankingTask
-from llara.model import Llara, score_candidates
+from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
+from llara.evaluate.task import RankingTask, score_draws
+from llara.model import Llara
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,37 @@ def calibrate_prior(llara: Llara, task: RankingTask, *, batch_size: int) -> Prio
         batch_size: Prompts per forward pass.
     """
     learned = float(llara.prior_weight.detach())
-    histories = task.examples.histories()
-    heads, priors = [], []
-    with torch.no_grad():
-        llara.prior_weight.zero_()
-    for draw in task.draws:
-        items = draw.items.tolist()
-        heads.append(score_candidates(llara, histories, items, scorer="listwise", batch_size=batch_size))
-        with torch.inference_mode():
-            device = llara.device
-            scores = llara.recommender.score(
-                torch.from_numpy(task.examples.history).to(device), torch.from_numpy(draw.items).to(device)
-            )
-        priors.append(scores.double().log_softmax(dim=-1).cpu().numpy())
-    weights = fit_prior_weights(
-        np.concatenate(heads), np.concatenate(priors), task.target_columns.ravel(), learned=learned
-    )
+    head, prior = _parts(llara, task, batch_size=batch_size)
+    weights = fit_prior_weights(head, prior, task.target_columns.ravel(), learned=learned)
     with torch.no_grad():
         llara.head.weight.mul_(weights.head)
         llara.prior_weight.fill_(weights.prior)
     return weights
+
+
+def calibrated_hit_ratio(llara: Llara, task: RankingTask, *, batch_size: int) -> float:
+    """HR@1 that these rows would have after `calibrate_prior` on them; the model stays as it is.
+
+    Steps are compared by what a run ends with: a head that is trusted too much or too little hides how good it is.
+    """
+    head, prior = _parts(llara, task, batch_size=batch_size)
+    columns = task.target_columns.ravel()
+    weights = fit_prior_weights(head, prior, columns, learned=float(llara.prior_weight.detach()))
+    return hit_ratio(target_ranks(weights.head * head + weights.prior * prior, columns), 1)
+
+
+@torch.no_grad()
+def _parts(llara: Llara, task: RankingTask, *, batch_size: int) -> tuple[FloatArray, FloatArray]:
+    """Scores of the head alone, and the recommender's log-probabilities, of all draws one after another, [M, C]."""
+    learned = llara.prior_weight.detach().clone()
+    llara.prior_weight.zero_()
+    try:
+        head = score_draws(llara, task, scorer="listwise", batch_size=batch_size)
+    finally:
+        llara.prior_weight.copy_(learned)
+    history = torch.from_numpy(task.examples.history).to(llara.device)
+    priors = [
+        llara.recommender.score(history, torch.from_numpy(draw.items).to(llara.device)).double().log_softmax(dim=-1)
+        for draw in task.draws
+    ]
+    return head.reshape(-1, head.shape[2]), torch.cat(priors).cpu().numpy()

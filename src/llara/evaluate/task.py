@@ -208,6 +208,28 @@ def judge_recommender(name: str, recommender: Recommender, task: RankingTask) ->
     return _judged(name, np.array(scores), task, time.perf_counter() - started)
 
 
+def score_draws(
+    llara: Llara, task: RankingTask, *, scorer: ScorerName, batch_size: int, on_progress: Progress | None = None
+) -> FloatArray:
+    """LLaRA's scores of all draws, [draws, N, C]: those of a history together, which reads its beginning once."""
+    histories, candidates = task.examples.histories(), task.candidate_items
+    scores = np.empty(candidates.shape)
+    for first in range(0, len(histories), _ROWS_AT_ONCE):
+        rows = slice(first, first + _ROWS_AT_ONCE)
+        some = candidates[:, rows]
+        found = score_candidates(
+            llara,
+            histories[rows] * len(task.draws),
+            some.reshape(-1, candidates.shape[2]).tolist(),
+            scorer=scorer,
+            hybrid=llara.uses_behavior,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
+        scores[:, rows] = found.reshape(some.shape)
+    return scores
+
+
 def judge_llara(
     name: str,
     llara: Llara,
@@ -219,22 +241,7 @@ def judge_llara(
 ) -> Judged:
     """Rank every draw's candidates with LLaRA, by answer likelihood or by the listwise head."""
     started = time.perf_counter()
-    histories, candidates = task.examples.histories(), task.candidate_items  # [draws, N, C]
-    scores = np.empty(candidates.shape)
-    for first in range(0, len(histories), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        some = candidates[:, rows]
-        # All draws of a history in one call, which reads their common beginning once.
-        found = score_candidates(
-            llara,
-            histories[rows] * len(task.draws),
-            some.reshape(-1, candidates.shape[2]).tolist(),
-            scorer=scorer,
-            hybrid=llara.uses_behavior,
-            batch_size=batch_size,
-            on_progress=on_progress,
-        )
-        scores[:, rows] = found.reshape(some.shape)
+    scores = score_draws(llara, task, scorer=scorer, batch_size=batch_size, on_progress=on_progress)
     return _judged(name, scores, task, time.perf_counter() - started)
 
 
