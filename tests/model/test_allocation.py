@@ -39,11 +39,11 @@ def test_it_is_done_once_and_says_whether_it_was() -> None:
 
 
 _KERNELS = """
-import resource, llara, torch
+import psutil, llara, torch
 weight = torch.randn(1024, 256, dtype=torch.bfloat16)
 for rows in range(100, 700):
     torch.randn(rows, 256, dtype=torch.bfloat16) @ weight.T
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(psutil.Process().memory_info().rss)
 """
 
 

@@ -150,5 +150,6 @@ def test_many_rows_are_scored_with_folded_adapters(build: Callable[..., Llara]) 
     layer = layers(llara.model)[0]
     layer.register_forward_pre_hook(lambda module, _: seen.append(module.folded is not None))
     for count in (31, 32):
-        score_candidates(llara, [[9, 24]] * count, [[1, 2]] * count, batch_size=32)
+        histories = [[9, 3 + row % 20] for row in range(count)]
+        score_candidates(llara, histories, [[1, 2]] * count, batch_size=32)
     assert seen == [False, True]

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 
 from llara.data import IntArray
 from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
-from llara.evaluate.task import RankingTask, score_draws
+from llara.evaluate.task import RankingTask, recommended_scores, score_draws
 from llara.model import Llara
 
 
@@ -90,9 +90,5 @@ def _parts(llara: Llara, task: RankingTask, *, batch_size: int) -> tuple[FloatAr
         head = score_draws(llara, task, scorer="listwise", batch_size=batch_size)
     finally:
         llara.prior_weight.copy_(learned)
-    history = torch.from_numpy(task.examples.history).to(llara.device)
-    priors = [
-        llara.recommender.score(history, torch.from_numpy(draw.items).to(llara.device)).double().log_softmax(dim=-1)
-        for draw in task.draws
-    ]
-    return head.reshape(-1, head.shape[2]), torch.cat(priors).cpu().numpy()
+    prior = recommended_scores(llara.recommender, task).double().log_softmax(dim=-1).numpy()
+    return head.reshape(-1, head.shape[2]), prior.reshape(-1, prior.shape[2])

@@ -202,10 +202,16 @@ def model_name(llara: Llara, scorer: str) -> str:
 def judge_recommender(name: str, recommender: Recommender, task: RankingTask) -> Judged:
     """Rank every draw's candidates with a conventional recommender."""
     started = time.perf_counter()
-    history = torch.from_numpy(task.examples.history)
-    with torch.inference_mode():
-        scores = [recommender.score(history, torch.from_numpy(draw.items)).double().numpy() for draw in task.draws]
-    return _judged(name, np.array(scores), task, time.perf_counter() - started)
+    scores = recommended_scores(recommender, task).double().numpy()
+    return _judged(name, scores, task, time.perf_counter() - started)
+
+
+@torch.inference_mode()
+def recommended_scores(recommender: Recommender, task: RankingTask) -> torch.Tensor:
+    """The recommender's scores of all draws, on the CPU, [draws, N, C]."""
+    history = torch.from_numpy(task.examples.history).to(recommender.device)
+    draws = [recommender.score(history, torch.from_numpy(draw.items).to(recommender.device)) for draw in task.draws]
+    return torch.stack(draws).cpu()
 
 
 def score_draws(

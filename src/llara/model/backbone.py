@@ -21,7 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
 from llara.model.attention import use_cpu_attention
-from llara.model.precision import resolve_precision
+from llara.model.precision import best_device, resolve_precision
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -135,7 +135,7 @@ def storage_dtype(config: BackboneConfig) -> torch.dtype:
     """Dtype in which weights that exist elsewhere are held: that of the products, float32 where they are tuned."""
     if config.tuning == "full":
         return torch.float32
-    return resolve_precision(config.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return resolve_precision(config.precision, best_device())
 
 
 def check_backbone_folder(path: str) -> None:

@@ -29,7 +29,7 @@ from llara.model.backbone import (
 from llara.model.last_layer import LastFeedForward
 from llara.model.lora import folded_adapters
 from llara.model.nano import build_nano
-from llara.model.precision import resolve_precision
+from llara.model.precision import best_device, resolve_precision
 from llara.model.prefix import Prefix
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
@@ -128,7 +128,7 @@ class Llara(nn.Module):
         config: LlaraConfig | None = None,
         on_adapt_step: Callable[[int, float], None] | None = None,
     ) -> Self:
-        """Start from a language model and a fitted recommender.
+        """Start from a language model and a fitted recommender, on the GPU if there is one.
 
         Args:
             backbone: `nano`, a folder, a hub name, or a full `BackboneConfig`.
@@ -150,11 +150,12 @@ class Llara(nn.Module):
             )
         model, tokenizer = _start_backbone(settings, catalog, on_adapt_step)
         encoder = PromptEncoder(tokenizer, catalog, settings.prompt)
-        return cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings)
+        llara = cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings)
+        return llara.to(best_device())
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> Self:
-        """Open a run folder, or one written by `save_pretrained`.
+    def from_pretrained(cls, folder: Path | str, *, device: torch.device | str | None = None) -> Self:
+        """Open a run folder, or one written by `save_pretrained`, on a device; None: the GPU if there is one.
 
         Raises:
             CheckpointError: If a part is missing, damaged, or does not fit the others.
@@ -170,7 +171,7 @@ class Llara(nn.Module):
             default_scorer=saved.default_scorer,
         )
         llara._load_own(saved.tensors, folder)
-        return llara.to(device).eval()
+        return llara.to(device or best_device()).eval()
 
     def _load_own(self, tensors: dict[str, Tensor], folder: Path | str) -> None:
         """Take over the weights that are neither backbone nor recommender."""
@@ -393,6 +394,7 @@ def _start_backbone(
             return load_backbone(settings, dtype=storage_dtype(settings))
         model, tokenizer = _plain_backbone(config, catalog)
         if settings.adapt.steps > 0:
+            model.to(best_device())  # type: ignore[arg-type]  # its wrapper hides the signature
             adapt_backbone(
                 model, PromptEncoder(tokenizer, catalog, config.prompt), catalog,
                 config=settings.adapt, seed=config.seed, precision=settings.precision, on_step=on_adapt_step,

@@ -1,6 +1,13 @@
-"""Which precision matrix products run in."""
+"""Where products run, and in which precision."""
 
 import torch
+
+
+def best_device() -> torch.device:
+    """The GPU, where there is one: the device that `accelerate` trains on."""
+    from accelerate import PartialState  # noqa: PLC0415 - slow to import
+
+    return torch.device(PartialState().device)
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

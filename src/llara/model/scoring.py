@@ -106,7 +106,7 @@ def score_candidates(
     with folded_for(llara, len(prompts)), autocast(llara):
         for rows, prefix in _batches(llara, prompts, scorer=scorer, hybrid=hybrid, batch_size=batch_size):
             chosen = [prompts[row] if prefix is None else prompts[row].after(prefix.length) for row in rows]
-            scores[rows] = score(llara, chosen, hybrid, prefix).double().cpu().numpy()
+            scores[rows] = score(llara, chosen, hybrid, prefix).cpu().double().numpy()
             if on_progress is not None:
                 on_progress(len(rows))
     return scores

@@ -26,6 +26,11 @@ class Recommender(nn.Module, ABC):
         self.num_items = num_items
         self.width = width
 
+    @property
+    def device(self) -> torch.device:
+        """Where the item vectors are, and histories and candidates must be."""
+        return self.scoring_table().device
+
     @abstractmethod
     def scoring_table(self) -> Tensor:
         """Item vectors that states are compared with, row 0 padding, [num_items + 1, R]."""

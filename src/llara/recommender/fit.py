@@ -167,7 +167,7 @@ def rank_in_catalog(recommender: Recommender, examples: Examples) -> IntArray:
         examples: What the histories show is left out, so histories longer than the recommender reads leave out more.
     """
     recommender.eval()
-    device = _device_of(recommender)
+    device = recommender.device
     ranks = np.empty(len(examples), dtype=np.int64)
     with torch.inference_mode():
         for begin in range(0, len(examples), _VALIDATION_BATCH):
@@ -196,7 +196,7 @@ def _report(recommender: Recommender, record: EpochRecord, on_epoch: Callable[[E
 def _train_epochs(recommender: SequentialRecommender, sequences: Sequences, config: FitConfig) -> Iterator[float]:
     """Train epoch after epoch; yields the mean loss of each."""
     rng = np.random.default_rng(config.seed)
-    device = _device_of(recommender)
+    device = recommender.device
     generator = torch.Generator(device).manual_seed(config.seed)
     parameters = [parameter for parameter in recommender.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.l2, fused=True)
@@ -268,10 +268,6 @@ def _refuse_misfit(recommender: Recommender, sequences: Sequences, validation: E
             )
 
 
-def _device_of(recommender: Recommender) -> torch.device:
-    return recommender.scoring_table().device
-
-
 def _cuda_devices(recommender: Recommender) -> list[torch.device]:
-    device = _device_of(recommender)
+    device = recommender.device
     return [device] if device.type == "cuda" else []

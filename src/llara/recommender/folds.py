@@ -62,8 +62,7 @@ class FoldRecommenders:
         for number, recommender in enumerate(self.recommenders):
             rows = torch.from_numpy(np.flatnonzero(fold == number))
             if len(rows):
-                device = recommender.scoring_table().device
-                found = recommender.score(history[rows].to(device), items[rows].to(device))
+                found = recommender.score(history[rows].to(recommender.device), items[rows].to(recommender.device))
                 scores[rows] = found.float().cpu()
         return scores.log_softmax(dim=-1)
 
