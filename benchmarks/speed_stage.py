@@ -20,10 +20,11 @@ from llara.model import Llara, score_candidates
 from llara.model.cost import BatchSize, ModelCost
 from llara.model.products import linear_product
 from llara.prompt import EncodedPrompt, PromptBatch, collate, collate_tree
-from llara.train import TrainConfig, Trainer
+from llara.train import StepRecord, TrainConfig, Trainer
 
 _OURS = ("train", "answer", "listwise")
 _THEIRS = ("reference-train", "reference-generate", "reference-each")
+_GPU_PEAK_SHAPES = ((8192, 4096, 4096), (8192, 4096, 11008), (8192, 8192, 8192))
 _PEAK_SHAPES = ((2048, 768, 768), (2048, 768, 2048), (2048, 2048, 768), (2048, 2048, 2048), (4096, 4096, 4096))
 
 
@@ -40,23 +41,33 @@ def main() -> None:
         prepare(options.folder)
         report: dict[str, float] = {}
     elif options.stage == "peak":
-        report = {"flops": _peak(options.precision)}
+        report = {"flops": matrix_peak(options.precision)}
     else:
         report = _run(options)
     print(json.dumps(report))
 
 
-def _peak(precision: str) -> float:
+def matrix_peak(precision: str, device: str = "cpu") -> float:
     """Fastest matrix product of a few shapes, in floating-point operations per second."""
     best = 0.0
-    for rows, inner, columns in _PEAK_SHAPES:
-        left, right = (torch.randn(size, inner).to(getattr(torch, precision)) for size in (rows, columns))
+    for rows, inner, columns in _PEAK_SHAPES if device == "cpu" else _GPU_PEAK_SHAPES:
+        left, right = (
+            torch.randn(size, inner, device=device).to(getattr(torch, precision)) for size in (rows, columns)
+        )
         for _ in range(10):
             for product in (torch.nn.functional.linear, linear_product):
+                finish(device)
                 started = time.perf_counter()
                 product(left, right)
+                finish(device)
                 best = max(best, 2 * rows * inner * columns / (time.perf_counter() - started))
     return best
+
+
+def finish(device: str) -> None:
+    """Wait until the device has done what it was asked for."""
+    if device != "cpu":
+        torch.cuda.synchronize()
 
 
 def _run(options: argparse.Namespace) -> dict[str, float]:
@@ -64,9 +75,9 @@ def _run(options: argparse.Namespace) -> dict[str, float]:
     is_ours = options.stage in _OURS
     llara = open_llara(options.folder, options.shape, workload, precision=options.precision if is_ours else "float32")
     if options.stage == "train":
-        return _train(llara, workload, options.rows)
+        return training_speed(llara, workload, options.rows)
     if is_ours:
-        return _score(llara, workload, options.stage, options.rows)
+        return scoring_speed(llara, workload, options.stage, options.rows)
     model = PlainModel(str(options.folder / options.shape), llara, precision=options.precision)
     llara.model = torch.nn.Identity()  # type: ignore[assignment]  # frees our weights; the rest encodes prompts
     if options.stage == "reference-train":
@@ -74,24 +85,31 @@ def _run(options: argparse.Namespace) -> dict[str, float]:
     return _evaluate_plainly(model, llara, workload, options.stage, options.rows)
 
 
-def _train(llara: Llara, workload: Workload, rows: int) -> dict[str, float]:
+def training_speed(llara: Llara, workload: Workload, rows: int, *, batch_size: int = BATCH_SIZE) -> dict[str, float]:
     """The real loop; its first two steps make room and are not counted."""
-    steps = -(-rows // BATCH_SIZE) + 2
+    steps = -(-rows // batch_size) + 2
     examples = workload.train
     config = TrainConfig(
-        epochs=steps * BATCH_SIZE / len(examples), batch_size=BATCH_SIZE, micro_batch_size=BATCH_SIZE, validations=1
+        epochs=steps * batch_size / len(examples), batch_size=batch_size, micro_batch_size=batch_size, validations=1
     )
     moments: list[float] = []
-    trainer = Trainer(
-        llara, examples, config=config, validate=lambda _: 0.0, on_step=lambda _: moments.append(time.perf_counter())
-    )
+
+    def on_step(_: StepRecord) -> None:
+        finish(llara.device.type)
+        moments.append(time.perf_counter())
+
+    trainer = Trainer(llara, examples, config=config, validate=lambda _: 0.0, on_step=on_step)
     size = BatchSize(0, 0, 0, 0)
     for step in range(2, steps):
         size += BatchSize.of(_training_batch(llara, trainer, step), answer=True, listwise=False)
     trainer.train()
     seconds = moments[-1] - moments[1]
-    counted = len(moments[2:]) * BATCH_SIZE
-    return {"rows_per_second": counted / seconds, "flops": ModelCost.of(llara).training(size) / seconds}
+    counted = len(moments[2:]) * batch_size
+    return {
+        "rows_per_second": counted / seconds,
+        "tokens_per_second": size.tokens / seconds,
+        "flops": ModelCost.of(llara).training(size) / seconds,
+    }
 
 
 def _training_batch(llara: Llara, trainer: Trainer, step: int) -> PromptBatch:
@@ -107,22 +125,29 @@ def _training_batch(llara: Llara, trainer: Trainer, step: int) -> PromptBatch:
     return collate(prompts, hybrid=[True] * len(prompts), filler=llara.encoder.filler, answers=answers)
 
 
-def _score(llara: Llara, workload: Workload, scorer: str, rows: int) -> dict[str, float]:
+def scoring_speed(
+    llara: Llara, workload: Workload, scorer: str, rows: int, *, batch_size: int = BATCH_SIZE
+) -> dict[str, float]:
+    """`score_candidates` on test rows with folded adapters, after a batch that is not counted."""
     histories = workload.test.histories()
     candidates = workload.candidates.items.tolist()
 
     def run(part: slice) -> None:
-        score_candidates(llara, histories[part], candidates[part], scorer=scorer, batch_size=BATCH_SIZE)  # type: ignore[arg-type]
+        score_candidates(llara, histories[part], candidates[part], scorer=scorer, batch_size=batch_size)  # type: ignore[arg-type]
 
     with llara.folded():
-        seconds, done = _timed(run, rows, len(histories))
+        seconds, done = timed(run, rows, len(histories), batch_size=batch_size)
     size = BatchSize(0, 0, 0, 0)
     for history, items in zip(histories[done], candidates[done], strict=True):
         prompt = llara.encode_prompt(history, items)
         batch = _scoring_batch(llara, prompt, scorer)
         size += BatchSize.of(batch, answer=scorer == "answer", listwise=scorer == "listwise")
     cost = replace(ModelCost.of(llara), adapter=0)  # folded
-    return {"rows_per_second": (done.stop - done.start) / seconds, "flops": cost.forward(size) / seconds}
+    return {
+        "rows_per_second": (done.stop - done.start) / seconds,
+        "tokens_per_second": size.tokens / seconds,
+        "flops": cost.forward(size) / seconds,
+    }
 
 
 def _scoring_batch(llara: Llara, prompt: EncodedPrompt, scorer: str) -> PromptBatch:
@@ -132,10 +157,12 @@ def _scoring_batch(llara: Llara, prompt: EncodedPrompt, scorer: str) -> PromptBa
     return collate_tree([prompt], answers, hybrid=[True], filler=llara.encoder.filler)
 
 
-def _timed(run: Callable[[slice], None], rows: int, available: int) -> tuple[float, slice]:
+def timed(
+    run: Callable[[slice], None], rows: int, available: int, *, batch_size: int = BATCH_SIZE
+) -> tuple[float, slice]:
     """Seconds for some rows, after a batch that is not counted."""
-    done = slice(BATCH_SIZE, min(available, BATCH_SIZE + rows))
-    run(slice(0, BATCH_SIZE))
+    done = slice(batch_size, min(available, batch_size + rows))
+    run(slice(0, batch_size))
     started = time.perf_counter()
     run(done)
     return time.perf_counter() - started, done
@@ -180,7 +207,7 @@ def _evaluate_plainly(model: PlainModel, llara: Llara, workload: Workload, stage
         started = time.perf_counter()
         score_each(slice(1, 1 + rows))
         return {"rows_per_second": rows / (time.perf_counter() - started)}
-    seconds, done = _timed(generate, rows, len(prompts))
+    seconds, done = timed(generate, rows, len(prompts))
     return {"rows_per_second": (done.stop - done.start) / seconds}
 
 
