@@ -12,47 +12,31 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from benchmarks.data_scale import refresh
 from benchmarks.measuring import machine
 from benchmarks.speed_stage import matrix_peak, scoring_speed, timed, training_speed
-from benchmarks.workload import Workload, open_workload, prepare
+from benchmarks.workload import Shape, Workload, llama_config, open_workload, prepare, title_tokenizer
 from llara.model import BackboneConfig, Llara, LlaraConfig, generate_answers, score_candidates
 from llara.model.backbone import LoraSettings, prepare_backbone
-from llara.model.nano import train_tokenizer
 from llara.model.precision import best_device
 from llara.prompt import PromptEncoder
 from llara.recommender import RecommenderConfig, build_recommender
 
-_TITLE_PIECES = 2500
 _SCORERS = ("answer", "listwise")
 
 
-@dataclass(frozen=True)
-class Size:
-    """A Llama-like decoder."""
-
-    hidden: int
-    layers: int
-    heads: int
-    key_heads: int
-    intermediate: int
-    vocabulary: int
-    ties_embeddings: bool
-
-
 SIZES = {
-    "1.5b": Size(1536, 28, 12, 2, 8960, 151_936, ties_embeddings=True),
-    "7b": Size(4096, 32, 32, 32, 11_008, 32_000, ties_embeddings=False),
-    "tiny": Size(32, 2, 2, 1, 64, 4096, ties_embeddings=True),
+    "1.5b": Shape(1536, 28, 12, 8960, num_key_heads=2, vocabulary=151_936, ties_embeddings=True),
+    "7b": Shape(4096, 32, 32, 11_008),
+    "tiny": Shape(32, 2, 2, 64, num_key_heads=1, vocabulary=4096, ties_embeddings=True),
 }
 """`1.5b` is Qwen2.5-1.5B's, `7b` Llama-2-7B's, `tiny` is for tests."""
 
@@ -90,26 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refresh(options.document, text, mark="large-models")
 
 
-def build(size: Size, workload: Workload) -> Llara:
+def build(size: Shape, workload: Workload) -> Llara:
     """A model of this size around random weights, on the best device: LoRA of rank 8 on seven projections."""
     catalog = workload.dataset.catalog
-    tokenizer = train_tokenizer(catalog.titles[1:], vocabulary=_TITLE_PIECES)
-    shape = LlamaConfig(
-        vocab_size=size.vocabulary,
-        hidden_size=size.hidden,
-        intermediate_size=size.intermediate,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.key_heads,
-        tie_word_embeddings=size.ties_embeddings,
-        max_position_embeddings=4096,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    tokenizer = title_tokenizer(workload.dataset)
     torch.manual_seed(0)
     with best_device():
-        backbone: PreTrainedModel = AutoModelForCausalLM.from_config(shape, dtype=torch.bfloat16)
+        backbone: PreTrainedModel = AutoModelForCausalLM.from_config(
+            llama_config(size, tokenizer), dtype=torch.bfloat16
+        )
     settings = BackboneConfig(
         path="random", tuning="lora", lora=LoraSettings(rank=8, dropout=0.1), precision="bfloat16"
     )
@@ -120,7 +93,7 @@ def build(size: Size, workload: Workload) -> Llara:
     return Llara(model, encoder=encoder, catalog=catalog, recommender=recommender, config=config).to(best_device())
 
 
-def _measured(size: Size, workload: Workload, options: argparse.Namespace) -> dict[str, Any]:
+def _measured(size: Shape, workload: Workload, options: argparse.Namespace) -> dict[str, Any]:
     llara = build(size, workload)
     rows, batch_size = options.rows, options.batch_size
     throughput = {"train": training_speed(llara, workload, rows, batch_size=batch_size)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llara.data import (
     CandidateConfig,
@@ -38,12 +38,15 @@ _TITLE_PIECES = 2500
 
 @dataclass(frozen=True)
 class Shape:
-    """A Llama of these sizes; its vocabulary is 32,000."""
+    """A Llama of these sizes; None: as many heads for keys as for queries."""
 
     hidden_size: int
     num_layers: int
     num_heads: int
     intermediate_size: int
+    num_key_heads: int | None = None
+    vocabulary: int = _VOCABULARY
+    ties_embeddings: bool = False
 
     @property
     def linear_parameters(self) -> int:
@@ -83,20 +86,31 @@ def prepare(folder: Path) -> None:
             _write_backbone(folder / name, shape, load_dataset(data))
 
 
-def _write_backbone(folder: Path, shape: Shape, dataset: Dataset) -> None:
-    tokenizer = train_tokenizer(dataset.catalog.titles[1:], vocabulary=_TITLE_PIECES)
-    config = LlamaConfig(
-        vocab_size=_VOCABULARY,
+def title_tokenizer(dataset: Dataset) -> PreTrainedTokenizerFast:
+    """The tokenizer of all shapes."""
+    return train_tokenizer(dataset.catalog.titles[1:], vocabulary=_TITLE_PIECES)
+
+
+def llama_config(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """What `transformers` builds a shape from."""
+    return LlamaConfig(
+        vocab_size=shape.vocabulary,
         hidden_size=shape.hidden_size,
         intermediate_size=shape.intermediate_size,
         num_hidden_layers=shape.num_layers,
         num_attention_heads=shape.num_heads,
-        num_key_value_heads=shape.num_heads,
+        num_key_value_heads=shape.num_key_heads or shape.num_heads,
+        tie_word_embeddings=shape.ties_embeddings,
         max_position_embeddings=4096,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def _write_backbone(folder: Path, shape: Shape, dataset: Dataset) -> None:
+    tokenizer = title_tokenizer(dataset)
+    config = llama_config(shape, tokenizer)
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

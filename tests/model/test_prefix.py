@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import MambaForCausalLM
 
 from llara.data import Catalog
 from llara.model import Llara, score_candidates
+from llara.model.backbone import causal_lm
 from llara.model.prefix import rows_by_prefix
 from llara.prompt import PromptConfig
 from llara.recommender import SASRec
@@ -108,6 +110,15 @@ def test_few_rows_or_short_beginnings_are_not_shared(build: Build) -> None:
     start = short[0].first_of_candidates
     groups, others = rows_by_prefix(llara, short)
     assert (not groups) == (start * 7 < 0.1 * 8 * len(short[0].token_ids))
+
+
+def test_recurrent_backbones_share_nothing(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    llara = build("llama")
+    prompts = [llara.encode_prompt([3, 8, 20], [1, 2])] * 9
+    assert len(rows_by_prefix(llara, prompts)[0]) == 1
+    assert MambaForCausalLM._is_stateful  # what transformers says of models that keep a state
+    monkeypatch.setattr(type(causal_lm(llara.model)), "_is_stateful", True)
+    assert rows_by_prefix(llara, prompts) == ([], list(range(9)))
 
 
 def test_a_prompt_parts_into_its_beginning_and_its_candidates(build: Build) -> None:

@@ -51,12 +51,13 @@ def read_prefix(llara: "Llara", prompt: EncodedPrompt, *, length: int, hybrid: b
 def rows_by_prefix(llara: "Llara", prompts: Sequence[EncodedPrompt]) -> tuple[list[tuple[int, list[int]]], list[int]]:
     """Groups of rows that begin alike, where reading the beginning once pays, and all other rows.
 
-    Backbones whose layers look back only so far share nothing.
+    Backbones whose layers look back only so far, or keep a state in place of keys and values, share nothing.
 
     Returns:
         For each group the length of its prefix and its row numbers; the numbers of the rows without a group.
     """
-    if layer_kinds(causal_lm(llara.model).config) != {FULL}:
+    lm = causal_lm(llara.model)
+    if layer_kinds(lm.config) != {FULL} or lm._is_stateful:
         return [], list(range(len(prompts)))
     found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for row, prompt in enumerate(prompts):
