@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks.data_scale import refresh
 from benchmarks.measuring import machine, measure
-from llara.data.sample import make_sample
+from llara.ingest.sample import make_sample
 
 _LLARA = str(Path(sys.executable).with_name("llara"))
 _FIT = {"fit": {"epochs": 15, "patience": 15}}

@@ -18,7 +18,7 @@ from benchmarks.workload import SHAPES, Workload, open_llara, open_workload, pre
 from llara.data import sample_candidates
 from llara.model import Llara, score_candidates
 from llara.model.cost import BatchSize, ModelCost
-from llara.model.products import linear_product
+from llara.model.kernels.products import linear_product
 from llara.prompt import EncodedPrompt, PromptBatch, collate, collate_tree
 from llara.train import StepRecord, TrainConfig, Trainer
 

@@ -18,11 +18,11 @@ from llara.data import (
     SplitConfig,
     SplitMethod,
     draw_candidates,
-    import_rows,
     load_dataset,
     split_dataset,
 )
-from llara.data.sample import make_sample
+from llara.ingest import import_rows
+from llara.ingest.sample import make_sample
 from llara.model import BackboneConfig, Llara, LlaraConfig
 from llara.model.backbone import LoraSettings
 from llara.model.nano import train_tokenizer

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    import polars as pl
     from transformers import PreTrainedTokenizerFast
 
-    from llara.data import Catalog
+    from llara.data import Catalog, Dataset
 
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no bug
@@ -135,3 +136,49 @@ def _sentencepiece_like(texts: list[str], kind: TokenizerKind) -> "PreTrainedTok
     made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
     made.add_tokens(["[HistoryEmb]"])
     return made
+
+
+@pytest.fixture
+def toy_items() -> "pl.DataFrame":
+    import polars as pl
+
+    return pl.DataFrame(
+        {
+            "item_id": list(range(10, 40)),
+            "title": [f"Title {number}" for number in range(30)],
+            "year": [1990 + number for number in range(30)],
+        }
+    )
+
+
+@pytest.fixture
+def toy_interactions() -> "pl.DataFrame":
+    """Ten users, user 100 + u starts at time u and has 6 interactions; the file is in an order of its own."""
+    import polars as pl
+
+    users, items, times = [], [], []
+    for user in range(10):
+        for position in range(6):
+            users.append(100 + user)
+            items.append(10 + (user * 3 + position * 5) % 30)
+            times.append(user + 100 * position)
+    frame = pl.DataFrame({"user_id": users, "item_id": items, "timestamp": times})
+    return frame.sample(fraction=1.0, shuffle=True, seed=3)
+
+
+@pytest.fixture
+def toy_folder(tmp_path: Path, toy_items: "pl.DataFrame", toy_interactions: "pl.DataFrame") -> Path:
+    from llara.data import write_dataset
+
+    folder = tmp_path / "toy"
+    write_dataset(
+        folder, interactions=toy_interactions, items=toy_items, name="toy", noun="book", origin={"by": "hand"}
+    )
+    return folder
+
+
+@pytest.fixture
+def toy(toy_folder: Path) -> "Dataset":
+    from llara.data import load_dataset
+
+    return load_dataset(toy_folder)

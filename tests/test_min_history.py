@@ -2,8 +2,8 @@
 
 import pytest
 
-from llara.config import parse_config
 from llara.errors import ConfigError
+from llara.run.config import parse_config
 
 
 def test_rows_without_history_are_refused_with_the_key() -> None:

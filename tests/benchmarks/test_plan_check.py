@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from benchmarks.plan_check import RUNS, Compared, as_markdown
-from llara.config import load_config
+from llara.run.config import load_config
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -12,7 +12,8 @@ import torch
 from benchmarks import recommender_quality, recommender_speed
 from benchmarks.recommender_epoch import flop_per_target
 from benchmarks.recommender_fit import Progress, measured, same_catalog
-from llara.data import Examples, Sequences, import_log, last_examples, load_dataset
+from llara.data import Examples, Sequences, last_examples, load_dataset
+from llara.ingest import import_log
 from llara.recommender import FitConfig, Popularity, SASRec, SASRecConfig, fit_recommender
 
 NUM_ITEMS, NUM_USERS, LENGTH = 30, 80, 12

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from llara.cli import console
-from llara.cli.judging import file_name
-from llara.cli.runs import RunFolder, explain_refusal, open_run
+from llara.cli.bars import showing_progress
 from llara.cli.showing import show_recommendations
 from llara.errors import ConfigError
 from llara.model import Recommendation
-from llara.serve import Ranking
+from llara.run.evaluation import file_name
+from llara.run.events import stage
+from llara.run.folder import RunFolder, explain_refusal, open_run
+from llara.run.recommending import Ranking
 
 
 def test_said_text_keeps_brackets_and_long_paths_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +49,7 @@ def test_log_lines_go_to_stderr_from_info_up(capsys: pytest.CaptureFixture[str])
 
 
 def test_progress_bar_is_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.progress_bar("training", 3) as advance:
+    with showing_progress() as listener, stage(listener, "training", 3) as advance:
         advance(2, "loss 1.0")
         advance(1)
     shown = capsys.readouterr()

@@ -7,8 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llara.data import Dataset, SplitConfig, check_dataset, import_log, import_rows, load_dataset, split_dataset
+from llara.data import Dataset, SplitConfig, load_dataset, split_dataset
 from llara.errors import DataError
+from llara.ingest import import_log, import_rows
+from llara.leakage import check_dataset
 
 
 def import_released(real_data: Path, folder: Path, name: str, padding: int, noun: str) -> Dataset:

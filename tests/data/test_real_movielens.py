@@ -6,19 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from llara.data import (
-    Dataset,
-    Examples,
-    Sequences,
-    ShapeConfig,
-    Split,
-    SplitConfig,
-    TextFormat,
-    import_log,
-    import_rows,
-    load_dataset,
-    split_dataset,
-)
+from llara.data import Dataset, Examples, Sequences, Split, SplitConfig, load_dataset, split_dataset
+from llara.ingest import ShapeConfig, TextFormat, import_log, import_rows
 
 PADDING = 1682
 RELEASED = {"train": "train", "validation": "val", "test": "test"}

@@ -15,7 +15,6 @@ from llara.data import (
     Sequences,
     SplitConfig,
     SplitMethod,
-    import_log,
     load_dataset,
     split_by_time,
     split_dataset,
@@ -23,6 +22,7 @@ from llara.data import (
     split_users,
 )
 from llara.errors import ConfigError, DataError
+from llara.ingest import import_log
 
 
 def log_of(rows: list[list[int]], times: list[list[int]] | None = None) -> InteractionLog:

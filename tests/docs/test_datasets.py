@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llara.data.leakage.finding import LEAK_NAMES, WARNING_NAMES
-from llara.data.sources import SOURCES
+from llara.ingest.sources import SOURCES
+from llara.leakage.finding import LEAK_NAMES, WARNING_NAMES
 from tests.pipeline.conftest import llara
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llara.data import LeakageFinding
 from llara.errors import DataError
 from llara.evaluate import (
     Choice,
@@ -21,6 +20,7 @@ from llara.evaluate import (
 )
 from llara.evaluate.figures import figure_svg, moving_average, report_figures, series
 from llara.evaluate.report import setting_groups
+from llara.leakage import LeakageFinding
 
 ATTACK = "<script>alert(1)</script>"
 LEAK = LeakageFinding("item-order", "leak", f"sorted by {ATTACK}")

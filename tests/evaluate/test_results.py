@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from llara.data import LeakageFinding
 from llara.errors import DataError
 from llara.evaluate import EvaluationReport, ModelResult, compare_results, markdown_table, results_table
 from llara.evaluate import summary_sentence as summarize
+from llara.leakage import LeakageFinding
 
 DRAWS, ROWS, CANDIDATES = 3, 40, 5
 HASHES = ("aa", "bb", "cc")

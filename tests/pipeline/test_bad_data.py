@@ -320,7 +320,7 @@ def _writer(suffix: str) -> tuple[Callable[[pl.DataFrame, Path], None], str]:
 
 
 def test_how_a_data_set_is_meant_to_be_split_is_recorded_and_used(tmp_path: Path) -> None:
-    from llara.config import load_config
+    from llara.run.config import load_config
 
     meant = ("--split", "leave-one-out", "--history-length", "50", "--min-history", "2")
     assert imported(tmp_path, LOG, *meant).code == 0

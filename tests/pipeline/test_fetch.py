@@ -193,7 +193,7 @@ def test_an_existing_folder_is_refused_before_anything_is_downloaded(mirror: tup
 
 
 def test_the_list_names_all_sources() -> None:
-    from llara.data.sources import SOURCES
+    from llara.ingest.sources import SOURCES
 
     listed = llara("data", "fetch", "--json").json()["sources"]
     assert [entry["name"] for entry in listed] == list(SOURCES)

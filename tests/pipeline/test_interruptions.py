@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llara.config import load_config
+from llara.run.config import load_config
 from llara.train import read_metrics
 
 if TYPE_CHECKING:

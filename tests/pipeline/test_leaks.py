@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 import yaml
 
-from llara.cli.leaks import accept_data, columns_read
-from llara.config import load_config
 from llara.data import load_dataset, split_dataset
 from llara.evaluate import build_task
+from llara.run.config import load_config
+from llara.run.leaks import accept_data, columns_read
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World

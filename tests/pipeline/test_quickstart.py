@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from llara.cli.pipeline import make_start
-from llara.cli.quickstart import quickstart_config
-from llara.cli.side_by_side import train_both
-from llara.config import RunConfig, override_config
-from llara.data.sample import make_sample
 from llara.errors import LlaraError
+from llara.ingest.sample import make_sample
+from llara.run.config import RunConfig, override_config
+from llara.run.pipeline import make_start
+from llara.run.quickstart import quickstart_config
+from llara.run.side_by_side import train_both
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World
@@ -66,7 +66,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Path]
     config = override_config(quickstart_config(folder, seed=0), TINY)
     make_sample(Path(config.data.folder), seed=0)
     with threads(1):
-        make_start(config, folder / "start", show=False)
+        make_start(config, folder / "start")
     return config, folder / "start"
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from llara.config import load_config
 from llara.data import read_candidates, sha256_of
+from llara.run.config import load_config
 from llara.train import read_metrics
 
 if TYPE_CHECKING:

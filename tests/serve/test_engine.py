@@ -7,7 +7,7 @@ import torch
 from llara.data import Catalog
 from llara.errors import CheckpointError, DataError
 from llara.model import BackboneConfig, Llara, NanoConfig
-from llara.model.lora import LoraLinear
+from llara.model.kernels.lora import LoraLinear
 from llara.recommender import SASRec
 from llara.serve import Engine
 

@@ -13,7 +13,7 @@ from llara.cli.options import Force, Json, Set
 from llara.errors import LlaraError
 
 if TYPE_CHECKING:
-    from llara.cli.pipeline import FinishedRun
+    from llara.run.pipeline import FinishedRun
 
 app = typer.Typer(
     name="llara",
@@ -62,12 +62,17 @@ def quickstart(
     Example: llara quickstart
     """
     from llara.cli import console
-    from llara.cli.quickstart import run_quickstart
+    from llara.cli.bars import showing_progress
+    from llara.cli.showing import show_quickstart
+    from llara.run.quickstart import run_quickstart
 
     console.setup_logging()
-    outcome = run_quickstart(output, seed=seed, force=force, overrides=overrides or [], tables=not json)
+    with showing_progress() as listener:
+        outcome = run_quickstart(output, seed=seed, force=force, overrides=overrides or [], listener=listener)
     if json:
-        console.print_json(outcome)
+        console.print_json(outcome.as_json())
+        return
+    show_quickstart(outcome)
 
 
 @app.command()
@@ -83,12 +88,14 @@ def train(
     Example: llara train configs/movielens-100k.yaml --set train.epochs=2
     """
     from llara.cli import console
-    from llara.cli.pipeline import train_run
+    from llara.cli.bars import showing_progress
     from llara.cli.showing import show_evaluation
-    from llara.config import load_config
+    from llara.run.config import load_config
+    from llara.run.pipeline import train_run
 
     console.setup_logging()
-    finished = train_run(load_config(config, overrides or []), resume=resume, force=force)
+    with showing_progress() as listener:
+        finished = train_run(load_config(config, overrides or []), resume=resume, force=force, listener=listener)
     if json:
         console.print_json(_train_summary(finished))
         return
@@ -119,8 +126,9 @@ def plan(
     Example: llara plan configs/movielens-100k.yaml --set train.epochs=2
     """
     from llara.cli import console
-    from llara.cli.planning import plan_run, show_plan
-    from llara.config import load_config
+    from llara.cli.planning import show_plan
+    from llara.run.config import load_config
+    from llara.run.plan import plan_run
 
     console.setup_logging()
     logging.getLogger("llara").setLevel(logging.WARNING)  # what the probes log is about the probes
@@ -159,22 +167,25 @@ def evaluate(
     Example: llara evaluate runs/movielens-100k --against runs/movielens-100k-text-only
     """
     from llara.cli import console
-    from llara.cli.evaluating import reevaluate
+    from llara.cli.bars import showing_progress
     from llara.cli.showing import show_differences, show_evaluation
+    from llara.run.reevaluation import reevaluate
 
     console.setup_logging()
-    judged = reevaluate(
-        run,
-        part=part,
-        rows=rows,
-        scorer=scorer,
-        draws=draws,
-        against=against or [],
-        data=data,
-        output=output,
-        force=force,
-        allow_leaks=allow_leak or [],
-    )
+    with showing_progress() as listener:
+        judged = reevaluate(
+            run,
+            part=part,
+            rows=rows,
+            scorer=scorer,
+            draws=draws,
+            against=against or [],
+            data=data,
+            output=output,
+            force=force,
+            allow_leaks=allow_leak or [],
+            listener=listener,
+        )
     if json:
         generation = judged.evaluated.generation
         console.print_json(
@@ -206,8 +217,8 @@ def recommend(
     Example: llara recommend runs/movielens-100k --history "50,181,100" -k 10
     """
     from llara.cli import console
-    from llara.cli.recommending import recommend_from_run
     from llara.cli.showing import show_recommendations
+    from llara.run.recommending import recommend_from_run
 
     console.setup_logging()
     ranking = recommend_from_run(run, user=user, history=history, k=k, num_retrieved=retrieve)

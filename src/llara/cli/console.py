@@ -5,19 +5,15 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    MofNCompleteColumn,
     Progress,
-    SpinnerColumn,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -47,35 +43,6 @@ def print_json(content: object) -> None:
 def say(text: str) -> None:
     """A line for the person; on stderr, so that stdout stays for results."""
     err.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-class Advance(Protocol):
-    """Moves a progress bar."""
-
-    def __call__(self, done: int, note: str = "") -> None:
-        """Count `done` more; show `note` beside the bar."""
-
-
-@contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Advance]:
-    """A bar with count, elapsed time and time left."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
-        task = progress.add_task(description, total=total, note="")
-
-        def advance(done: int, note: str = "") -> None:
-            progress.update(task, advance=done, note=note)
-
-        yield advance
 
 
 @contextmanager

@@ -51,7 +51,8 @@ def check(
     Example: llara data check data/mine --split leave-one-out
     """
     from llara.cli import console
-    from llara.cli.checking import check_folder, show_checked
+    from llara.cli.checking import show_checked
+    from llara.run.data_check import check_folder
 
     checked = check_folder(
         folder, split=split, history_length=history_length, min_history=min_history, exclude=exclude,

@@ -11,8 +11,9 @@ import typer
 from llara.cli.options import Force, Json
 
 if TYPE_CHECKING:
-    from llara.data import DatasetInfo, ShapeConfig, TimeUnit
-    from llara.data.sources import Source
+    from llara.data import DatasetInfo, TimeUnit
+    from llara.ingest import ShapeConfig
+    from llara.ingest.sources import Source
 
 Name = Annotated[str | None, typer.Option(help="Name of the data set; default: the folder's.")]
 Noun = Annotated[Literal["movie", "game", "artist", "book", "item"] | None, typer.Option(help="What an item is.")]
@@ -139,8 +140,8 @@ def import_data(
 
     Known files: llara data import ml-1m.zip data/movielens-1m --source movielens-1m --core 5
     """
-    from llara.data import ShapeConfig, TextFormat, import_log, import_rows
     from llara.errors import ConfigError
+    from llara.ingest import ShapeConfig, TextFormat, import_log, import_rows
 
     _refuse_unused(context, "--source" if source is not None else "--rows" if rows else "a log")
     shape = ShapeConfig(
@@ -196,8 +197,8 @@ def _unless_none(column: str) -> str | None:
 
 def _refuse_unused_text(context: typer.Context, logs: list[Path], items: list[Path]) -> None:
     """Refuse options about separated text where no file is such a text, or no items file is given."""
-    from llara.data.tables import is_separated_text
     from llara.errors import ConfigError
+    from llara.ingest.readers import is_separated_text
 
     for names, files in ((_LOG_TEXT, logs + items), (_ITEMS_TEXT, items)):
         given = [f"--{name.replace('_', '-')}" for name in context.params if name in names and _is_given(context, name)]
@@ -240,9 +241,9 @@ def fetch_data(
 
     Example: llara data fetch movielens-1m data/movielens-1m --core 5
     """
-    from llara.data import ShapeConfig
     from llara.data.files import refuse_taken
-    from llara.data.sources import SOURCES, fetch_files, find_source
+    from llara.ingest import ShapeConfig
+    from llara.ingest.sources import SOURCES, fetch_files, find_source
 
     if source is None:
         _show_sources(list(SOURCES.values()), json=json)
@@ -279,7 +280,7 @@ def _import_source(
     source: str, path: Path, output: Path, shape: "ShapeConfig", *, split: dict[str, object], category: str | None,
     name: str | None, noun: str | None, force: bool,
 ) -> "DatasetInfo":  # fmt: skip
-    from llara.data.sources import find_source, import_source
+    from llara.ingest.sources import find_source, import_source
 
     return import_source(
         find_source(source), path, output, shape=shape, split=split, category=category, name=name, noun=noun,

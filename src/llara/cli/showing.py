@@ -4,9 +4,10 @@ from rich.table import Table
 from rich.text import Text
 
 from llara.cli import console
-from llara.cli.judging import Evaluated
 from llara.evaluate import EvaluationReport, PairedTest, results_table
-from llara.serve import Ranking
+from llara.run.evaluation import Evaluated
+from llara.run.quickstart import Quickstart
+from llara.run.recommending import Ranking
 
 _NARROW = 118
 
@@ -60,3 +61,19 @@ def show_recommendations(ranking: Ranking) -> None:
         cells = (str(entry.rank), str(entry.item_id), entry.title, f"{entry.score:.3f}", f"#{entry.retrieval_rank}")
         table.add_row(*(Text(cell) for cell in cells))  # a title may look like rich's markup
     console.out.print(table)
+
+
+def show_quickstart(outcome: Quickstart) -> None:
+    """The comparison, free generation, and what to do next."""
+    show_table(outcome.comparison)
+    for report in outcome.generation.values():
+        show_table(report)
+    run = outcome.hybrid.folder
+    console.say(
+        f"\nDone in {outcome.seconds:.0f} s. The readers are simulated: these numbers show that the parts work\n"
+        "together, not how well real readers are served.\n\n"
+        f"  report          {run / 'report.html'}\n"
+        f"  try it          llara recommend {run} --user {outcome.hybrid.evaluated.task.user_ids[0]} -k 5\n"
+        "  your own data   llara data import LOG.csv data/mine --items ITEMS.csv\n"
+        "                  llara train configs/own-data.yaml --set data.folder=data/mine --set output=runs/mine"
+    )

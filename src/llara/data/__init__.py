@@ -10,20 +10,15 @@ from llara.data.candidates import (
     write_candidates,
 )
 from llara.data.catalog import Catalog, item_order
-from llara.data.checking import Finding, check_dataset, check_loaded
 from llara.data.describing import Description, Distribution, describe_dataset, plot_description
 from llara.data.examples import Examples, SplitName, examples_at, last_examples, prefix_examples
 from llara.data.files import new_folder, sha256_of, write_atomically, write_parquet
 from llara.data.folder import Dataset, DatasetInfo, load_dataset, write_dataset
 from llara.data.identifiers import Id
-from llara.data.importing import import_log
-from llara.data.leakage import LEAK_NAMES, LeakageFinding, check_leakage, refuse_unknown_leaks
 from llara.data.log import InteractionLog
 from llara.data.nouns import Noun
-from llara.data.row_importing import import_rows
-from llara.data.rows import ReleasedRows
+from llara.data.released_rows import ReleasedRows
 from llara.data.sequences import IntArray, Sequences
-from llara.data.shaping import ShapeConfig
 from llara.data.splits import (
     Split,
     SplitConfig,
@@ -35,12 +30,10 @@ from llara.data.splits import (
     split_rows,
     split_users,
 )
-from llara.data.tables import Table, read_table
-from llara.data.text_files import TextFormat
+from llara.data.tables import Table
 from llara.data.times import TimeUnit, UnclearTimeUnitError
 
 __all__ = [
-    "LEAK_NAMES",
     "CandidateConfig",
     "CandidateSet",
     "Catalog",
@@ -49,32 +42,23 @@ __all__ = [
     "Description",
     "Distribution",
     "Examples",
-    "Finding",
     "Id",
     "IntArray",
     "InteractionLog",
-    "LeakageFinding",
     "Noun",
     "ReleasedRows",
     "Sequences",
-    "ShapeConfig",
     "Split",
     "SplitConfig",
     "SplitMethod",
     "SplitName",
     "Table",
-    "TextFormat",
     "TimeUnit",
     "UnclearTimeUnitError",
-    "check_dataset",
-    "check_leakage",
-    "check_loaded",
     "describe_dataset",
     "draw_candidates",
     "examples_at",
     "held_out_examples",
-    "import_log",
-    "import_rows",
     "item_order",
     "last_examples",
     "load_dataset",
@@ -83,8 +67,6 @@ __all__ = [
     "popularity_weights",
     "prefix_examples",
     "read_candidates",
-    "read_table",
-    "refuse_unknown_leaks",
     "sample_candidates",
     "sha256_of",
     "split_by_time",

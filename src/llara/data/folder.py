@@ -13,7 +13,7 @@ from llara.data.columns import id_column, number_column, refuse_duplicates, refu
 from llara.data.files import new_folder, sha256_of, write_parquet
 from llara.data.log import InteractionLog, build_log
 from llara.data.nouns import Noun
-from llara.data.rows import ReleasedRows, build_rows, validated_rows
+from llara.data.released_rows import ReleasedRows, build_rows, validated_rows
 from llara.data.tables import Table, read_parquet, table_of
 from llara.data.times import time_column
 from llara.errors import ConfigError, DataError

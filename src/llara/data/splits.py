@@ -8,7 +8,7 @@ import numpy as np
 from llara.data.examples import Examples, examples_at, last_examples, prefix_examples
 from llara.data.folder import Dataset
 from llara.data.log import InteractionLog
-from llara.data.rows import ReleasedRows
+from llara.data.released_rows import ReleasedRows
 from llara.data.sequences import IntArray, Sequences
 from llara.errors import ConfigError, DataError
 

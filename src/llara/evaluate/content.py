@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llara.data import LeakageFinding
 from llara.errors import DataError
 from llara.evaluate.results import EvaluationReport
+from llara.leakage import LeakageFinding
 
 Setting = object
 """A plain value, or a list or mapping of settings."""

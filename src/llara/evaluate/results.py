@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from llara.data import LeakageFinding
 from llara.data.files import write_atomically
 from llara.errors import DataError
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.statistics import Interval, PairedTest, paired_test
+from llara.leakage import LeakageFinding
 
 FORMAT_VERSION = 1
 

@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
-from llara.model.attention import use_cpu_attention
+from llara.model.kernels.attention import use_cpu_attention
 from llara.model.precision import best_device, resolve_precision
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _attach_adapter(model: PreTrainedModel, settings: LoraSettings, adapter: Pat
 
 def _with_own_layers(lora: "LoraConfig", model: PreTrainedModel) -> "LoraConfig":
     """Let peft adapt plain linear layers by ours; quantized and transposed ones stay with its own."""
-    from llara.model.lora import LoraLinear  # noqa: PLC0415
+    from llara.model.kernels.lora import LoraLinear  # noqa: PLC0415
 
     lora.inference_mode = False
     if not getattr(model, "is_quantized", False):

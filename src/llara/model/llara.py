@@ -13,7 +13,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llara.data import Catalog
 from llara.errors import CheckpointError, PromptError
 from llara.model.adapt import adapt_backbone, catalog_lines
-from llara.model.allocation import keep_freed_memory
 from llara.model.backbone import (
     NANO,
     BackboneConfig,
@@ -26,8 +25,9 @@ from llara.model.backbone import (
     prepare_backbone,
     storage_dtype,
 )
-from llara.model.last_layer import LastFeedForward
-from llara.model.lora import folded_adapters
+from llara.model.kernels.allocation import keep_freed_memory
+from llara.model.kernels.last_layer import LastFeedForward
+from llara.model.kernels.lora import folded_adapters
 from llara.model.nano import build_nano
 from llara.model.precision import best_device, resolve_precision
 from llara.model.prefix import Prefix

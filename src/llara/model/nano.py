@@ -8,8 +8,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaAttention
 
-from llara.model.attention import use_cpu_attention
 from llara.model.backbone import NanoConfig
+from llara.model.kernels.attention import use_cpu_attention
 
 _QUERY_SCALE, _OUTPUT_SCALE, _FINAL_SCALE = 0.8, 0.3, 2.0
 _NOTE_SCALE, _FOLLOW_SCALE, _COPY_SCALE = 0.3, 1.6, 0.6

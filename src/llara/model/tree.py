@@ -5,7 +5,7 @@ from torch import Tensor
 from transformers import PretrainedConfig
 
 from llara.errors import CheckpointError
-from llara.model.attention import ATTENTION
+from llara.model.kernels.attention import ATTENTION
 from llara.prompt import PromptBatch
 
 FULL, SLIDING = "full_attention", "sliding_attention"

@@ -1,5 +1,5 @@
 """Serving: the engine that turns a history into a ranking."""
 
-from llara.serve.engine import Engine, Ranking
+from llara.serve.engine import Engine
 
-__all__ = ["Engine", "Ranking"]
+__all__ = ["Engine"]

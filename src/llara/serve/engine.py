@@ -2,31 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from llara.model import Llara, Recommendation
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Answer to one request.
-
-    Attributes:
-        history: Item ids and titles that the models read, oldest first (the latest ones of a longer history).
-        items: Best first.
-    """
-
-    history: tuple[tuple[int | str, str], ...]
-    items: tuple[Recommendation, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "history": [{"item_id": item_id, "title": title} for item_id, title in self.history],
-            "recommendations": [asdict(item) for item in self.items],
-        }
+from llara.model import Llara
+from llara.run.recommending import Ranking, rank_catalog
 
 
 class Engine:
@@ -71,7 +51,4 @@ class Engine:
         Raises:
             DataError: If an item is unknown or the history is empty.
         """
-        items = self.llara.recommend(history, k=k, num_retrieved=num_retrieved, history_length=self.history_length)
-        catalog = self.llara.catalog
-        read = [catalog.index_of(item) for item in history][-self.history_length :]
-        return Ranking(tuple((catalog.item_ids[index], catalog.titles[index]) for index in read), tuple(items))
+        return rank_catalog(self.llara, history, k=k, num_retrieved=num_retrieved, history_length=self.history_length)

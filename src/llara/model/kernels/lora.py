@@ -1,0 +1,200 @@
+"""The adapter's layers: what peft computes, in fewer passes over memory and with cheap dropout."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import torch
+from peft.tuners.lora.layer import Linear as PeftLinear
+from torch import Tensor, nn
+
+from llara.model.kernels.products import linear_product
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+_LEVELS = 256
+"""A byte decides whether a value is kept, so a share dropped is a multiple of 1 / 256."""
+
+
+class LoraLinear(PeftLinear):
+    """A frozen linear layer with a low-rank update.
+
+    Deviations from peft: the update is computed in the precision of the layer's input, and the share of dropped values
+    is rounded to a multiple of 1 / 256 (0.1 becomes 26 / 256); what is kept is scaled to match.
+
+    Attributes:
+        folded: Weights with the update in them, which `folded_adapters` lends for a while.
+    """
+
+    folded: Tensor | None = None
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - peft's signature
+        """The layer's output, [..., in] -> [..., out]."""
+        base = cast(nn.Linear, self.get_base_layer())
+        name = self.active_adapters[0] if len(self.active_adapters) == 1 else None
+        if name is None or args or kwargs or self.disable_adapters or self.merged or base.weight.requires_grad:
+            return super().forward(x, *args, **kwargs)
+        if self.folded is not None and not torch.is_grad_enabled():
+            product = linear_product(x.flatten(0, -2).to(self.folded.dtype), self.folded)
+            return (product if base.bias is None else product + base.bias.to(product.dtype)).view(*x.shape[:-1], -1)
+        dtype = x.dtype
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+        dropout = self.lora_dropout[name]
+        share = dropout.p if self.training and isinstance(dropout, nn.Dropout) else 0.0
+        down, up = cast(nn.Linear, self.lora_A[name]), cast(nn.Linear, self.lora_B[name])
+        return lora_product(
+            x.to(dtype),
+            base.weight.to(dtype),
+            None if base.bias is None else base.bias.to(dtype),
+            down.weight.to(dtype),
+            up.weight.to(dtype),
+            scaling=self.scaling[name],
+            dropout=share,
+        )
+
+
+@contextmanager
+def folded_adapters(model: nn.Module, *, dtype: torch.dtype) -> Iterator[bool]:
+    """Within the block, passes without gradients read weights into which the adapters' updates are added.
+
+    That saves all products with the adapters' matrices. In float32 the results are the same to rounding; in bfloat16
+    the weights are rounded once more, which adds a tenth to the error that products in bfloat16 have anyway
+    (docs/experiments.md). The weights of the adapted layers are held twice meanwhile; where a GPU has no room for them,
+    nothing is folded.
+
+    Args:
+        model: With adapters or without; its weights must not change within the block. What is folded already stays so.
+        dtype: Of the products.
+
+    Yields:
+        Whether anything is folded.
+    """
+    layers = [module for module in model.modules() if isinstance(module, LoraLinear) and module.folded is None]
+    if not _has_room(layers):
+        layers = []
+    try:
+        for layer in layers:
+            layer.folded = _folded(layer, dtype)
+        yield bool(layers)
+    finally:
+        for layer in layers:
+            layer.folded = None
+
+
+@torch.no_grad()
+def _folded(layer: LoraLinear, dtype: torch.dtype) -> Tensor:
+    name = layer.active_adapters[0]
+    down, up = cast(nn.Linear, layer.lora_A[name]).weight, cast(nn.Linear, layer.lora_B[name]).weight
+    weight = cast(nn.Linear, layer.get_base_layer()).weight
+    return torch.addmm(weight.float(), up.float(), down.float(), alpha=layer.scaling[name]).to(dtype)
+
+
+def _has_room(layers: list[LoraLinear]) -> bool:
+    """Whether the weights fit a second time, and a quarter more."""
+    weights = [cast(nn.Linear, layer.get_base_layer()).weight for layer in layers]
+    if not weights or weights[0].device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(weights[0].device)
+    return free > 1.25 * sum(weight.numel() * weight.element_size() for weight in weights)
+
+
+def lora_product(
+    x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, *, scaling: float, dropout: float
+) -> Tensor:
+    """`x @ weight.T + bias + scaling * dropout(x) @ down.T @ up.T`; no gradient reaches `weight` and `bias`.
+
+    Args:
+        x: [..., in].
+        weight: [out, in].
+        bias: [out], or None.
+        down: [r, in].
+        up: [out, r].
+        scaling: Factor of the update.
+        dropout: Share of the values of `x` that the update does not see, in [0, 1); rounded to a multiple of 1 / 256.
+
+    Returns:
+        [..., out].
+    """
+    product: Tensor = _LoraProduct.apply(x, weight, bias, down, up, scaling, dropout)  # type: ignore[no-untyped-call]
+    return product
+
+
+class _LoraProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0917 - autograd passes by place
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        down: Tensor,
+        up: Tensor,
+        scaling: float,
+        dropout: float,
+    ) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])  # [N, in]
+        levels = _kept_levels(dropout)
+        ctx.scaling = scaling * _LEVELS / levels  # what is kept makes up for what is not
+        ctx.levels, ctx.seed = levels, int(torch.randint(2**62, ())) if levels < _LEVELS else 0
+        hidden = linear_product(_dropped(flat, ctx.levels, ctx.seed), down)  # [N, r]
+        product = linear_product(flat, weight)
+        if bias is not None:
+            product += bias
+        product.addmm_(hidden, up.T, alpha=ctx.scaling)
+        ctx.save_for_backward(flat, hidden, weight, down, up)
+        ctx.shape = x.shape
+        return product.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        flat, hidden, weight, down, up = ctx.saved_tensors
+        g = gradient.reshape(-1, gradient.shape[-1])  # [N, out]
+        # Drawn again: to keep a byte for each value would take a tenth of the memory of training.
+        kept = _kept_values(flat, ctx.levels, ctx.seed)
+        # Products with a few columns are several times as fast in these layouts as in the obvious ones.
+        of_hidden = linear_product(g, up.T.contiguous()).mul_(ctx.scaling)  # [N, r]
+        of_down = of_hidden.T @ _select(flat, kept)
+        of_up = (hidden.T @ g).T * ctx.scaling
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = linear_product(g, weight.T)
+            if kept is None:
+                of_x.addmm_(of_hidden, down)
+            else:
+                of_x += _select(of_hidden @ down, kept)
+            of_x = of_x.view(ctx.shape)
+        return of_x, None, None, of_down, of_up, None, None
+
+
+def _kept_levels(dropout: float) -> int:
+    """How many of 256 equally likely bytes mean that a value is kept."""
+    return max(1, round((1.0 - dropout) * _LEVELS))
+
+
+def _dropped(flat: Tensor, levels: int, seed: int) -> Tensor:
+    return _select(flat, _kept_values(flat, levels, seed))
+
+
+def _kept_values(flat: Tensor, levels: int, seed: int) -> Tensor | None:
+    """Which values are kept, a byte each (-1: kept, 0: dropped), as the seed decides; None: all of them.
+
+    On CPUs numpy draws ten times as fast as torch does.
+    """
+    if levels >= _LEVELS:
+        return None
+    shape, device = flat.shape, flat.device
+    if device.type != "cpu":
+        generator = torch.Generator(device).manual_seed(seed)
+        drawn = torch.randint(0, _LEVELS, shape, dtype=torch.uint8, device=device, generator=generator)
+        return (drawn < levels).view(torch.int8).neg_()
+    count = shape.numel()
+    words = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64, size=-(-count // 8), dtype=np.uint64)
+    return torch.from_numpy(np.less(words.view(np.uint8)[:count], np.uint8(levels))).view(shape).view(torch.int8).neg_()
+
+
+def _select(values: Tensor, kept: Tensor | None) -> Tensor:
+    """The kept values, 0 elsewhere: a bitwise "and", which costs a fifth of a product with a mask."""
+    if kept is None:
+        return values
+    integers = _INTEGERS[values.element_size()]
+    return (values.contiguous().view(integers) & kept.to(integers)).view(values.dtype)

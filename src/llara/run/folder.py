@@ -1,0 +1,229 @@
+"""Run folders: filled under a temporary name, renamed when complete, never overwritten without being told."""
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from safetensors import SafetensorError
+
+from llara.data import Dataset, write_parquet
+from llara.data.files import DISK_ERRORS
+from llara.data.tables import read_parquet
+from llara.errors import CheckpointError, ConfigError, DataError
+from llara.leakage import LeakageFinding
+from llara.run.config import RunConfig, config_to_dict, dump_config, load_config
+
+CONFIG_FILE, MANIFEST_FILE, HISTORIES_FILE, EVALUATION_FILE = (
+    "config.yaml",
+    "manifest.json",
+    "histories.parquet",
+    "evaluation.json",
+)
+_LIBRARIES = ("llara", "torch", "transformers", "peft", "accelerate", "polars", "numpy")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run is being written (`partial`) and where it will be (`final`)."""
+
+    final: Path
+    partial: Path
+
+    def finish(self) -> None:
+        """Put the complete run in its place; an old one steps aside first and is removed last."""
+        old = self.final.with_name(self.final.name + ".old")
+        if self.final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            self.final.rename(old)
+        self.partial.rename(self.final)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def open_run(output: str, *, resume: bool, force: bool) -> RunFolder:
+    """Claim a run folder before any work starts.
+
+    Raises:
+        ConfigError: If the run exists (and no `force`), or an interrupted one is there (and neither flag).
+        CheckpointError: If there is nothing to resume.
+    """
+    final = Path(output)
+    run = RunFolder(final, final.with_name(final.name + ".partial"))
+    if resume:
+        if not run.partial.is_dir():
+            done = " It is finished already." if final.exists() else ""
+            raise CheckpointError(f"no interrupted run at {run.partial}.{done} Start without --resume.")
+        return run
+    if final.exists() and not force:
+        raise ConfigError(f"{final} exists already. Choose another output with --set output=..., or pass --force.")
+    if final.exists() and not (final / CONFIG_FILE).is_file():
+        raise ConfigError(f"{final} is no run folder (no {CONFIG_FILE}); --force will not replace it. Choose another.")
+    if run.partial.exists() and not force:
+        raise ConfigError(
+            f"an interrupted run is at {run.partial}. Continue it with --resume, or start over with --force."
+        )
+    shutil.rmtree(run.partial, ignore_errors=True)
+    try:
+        run.partial.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot create {run.partial}: {error.strerror}. Choose a folder that you may write to."
+        ) from error
+    return run
+
+
+def continue_run(run: RunFolder, config: RunConfig, dataset: Dataset) -> None:
+    """Refuse to continue a run with other settings or data than it was started with.
+
+    Raises:
+        CheckpointError: If they differ.
+    """
+    if not (run.partial / MANIFEST_FILE).is_file():
+        return  # it stopped before anything was made
+    if read_manifest(run.partial)["fingerprint"] != fingerprint(config, dataset):
+        raise CheckpointError(
+            f"the interrupted run at {run.partial} was started with other settings or data. Resume with the config "
+            f"that it was started with (see {run.partial / CONFIG_FILE}), or start anew with --force."
+        )
+
+
+@contextmanager
+def explain_refusal(run: RunFolder) -> Iterator[None]:
+    """Turn a disk that is full or refuses into a message that says what survives.
+
+    Raises:
+        DataError: In place of the disk's error.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        # Damaged safetensors are reported where they are read: here such an error is about writing.
+        if isinstance(error, OSError) and error.errno not in DISK_ERRORS:
+            raise
+        kept = f" The finished run {run.final} is untouched." if run.final.exists() else ""
+        raise DataError(
+            f"cannot write {run.partial}: {error}.{kept} Free space, then run the same command with --resume."
+        ) from error
+
+
+def fingerprint(config: RunConfig, dataset: Dataset) -> str:
+    """Identifies what shapes the training: its settings and the data's hashes."""
+    settings = config_to_dict(replace(config, output=""))
+    settings.pop("evaluate")
+    settings["data"].pop("allow_leaks")
+    content = [settings, *fingerprint_data(dataset)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_data(dataset: Dataset) -> list[str | None]:
+    """Hashes of the dataset folder's files."""
+    return [dataset.info.interactions_sha256, dataset.info.items_sha256, dataset.info.rows_sha256]
+
+
+def write_manifest(
+    folder: Path,
+    config: RunConfig,
+    dataset: Dataset,
+    timings: dict[str, float],
+    *,
+    leakage: Sequence[LeakageFinding] = (),
+) -> None:
+    """What a reader needs to trust or repeat the run; leaks among the findings are known ones."""
+    content = {
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "commit": _commit(),
+        "seed": config.seed,
+        "data": asdict(dataset.info),
+        "item_permutation_seed": config.data.seed,
+        "fingerprint": fingerprint(config, dataset),
+        "known_leaks": [asdict(finding) for finding in leakage if finding.level == "leak"],
+        "seconds": timings,
+    }
+    (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
+
+
+def _commit() -> str | None:
+    """Commit of the source tree that runs, if it runs from one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def write_config(folder: Path, config: RunConfig) -> None:
+    """The complete settings, defaults included."""
+    (folder / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Settings of a finished run.
+
+    Raises:
+        CheckpointError: If `folder` is no run folder.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        hint = f" An interrupted run is at {folder}.partial." if Path(f"{folder}.partial").is_dir() else ""
+        raise CheckpointError(
+            f"{folder} is no run folder: it has no {CONFIG_FILE}.{hint} Give one made by `llara train`."
+        )
+    return load_config(folder / CONFIG_FILE)
+
+
+def write_histories(folder: Path, dataset: Dataset) -> None:
+    """Every user's items by the source's ids, so that the run can recommend for known users anywhere."""
+    log = dataset.log
+    ids = dataset.catalog.item_ids
+    histories = [[ids[item] for item in items] for items in log.sequences]
+    frame = pl.DataFrame({"user_id": list(log.user_ids), "item_ids": histories})
+    write_parquet(frame, folder / HISTORIES_FILE)
+
+
+def read_history(folder: Path, user_id: str) -> list[int | str]:
+    """All items of a known user, oldest first.
+
+    Raises:
+        DataError: If the user is unknown, or the run has no histories.
+    """
+    frame = read_parquet(folder / HISTORIES_FILE)
+    found = frame.filter(pl.col("user_id").cast(pl.String) == user_id)
+    if found.is_empty():
+        few = ", ".join(str(user) for user in frame["user_id"].head(3))
+        raise DataError(f"unknown user '{user_id}'; known are {frame.height} users such as {few}. Or pass --history.")
+    items: list[int | str] = found["item_ids"][0].to_list()
+    return items
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Content of manifest.json.
+
+    Raises:
+        CheckpointError: If it is missing or damaged.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}. Copy the run folder again.") from error
+    if not isinstance(content, dict) or not {"data", "fingerprint"} <= set(content):
+        raise CheckpointError(f"{path} lacks 'data' or 'fingerprint'. Copy the run folder again.")
+    return content

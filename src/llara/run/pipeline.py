@@ -1,0 +1,396 @@
+"""A whole run: recommender, LLaRA, evaluation, into a run folder."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from llara.data import Dataset, Split, held_out_examples, item_order, load_dataset, split_dataset
+from llara.evaluate import RankingTask, build_task, calibrate_prior, calibrated_hit_ratio, judge_llara
+from llara.leakage import LeakageFinding
+from llara.model import Llara, ScorerName
+from llara.model.backbone import NANO, check_backbone_folder
+from llara.recommender import (
+    FoldRecommenders,
+    Recommender,
+    SequentialRecommender,
+    build_recommender,
+    fit_recommender,
+    fit_without_fold,
+    fold_of_users,
+    load_recommender,
+    save_recommender,
+)
+from llara.run.config import RunConfig
+from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation
+from llara.run.events import Advance, Listener, ignore, stage
+from llara.run.folder import (
+    RunFolder,
+    continue_run,
+    explain_refusal,
+    fingerprint,
+    open_run,
+    write_config,
+    write_histories,
+    write_manifest,
+)
+from llara.run.leaks import accept_data
+from llara.train import StepRecord, Trainer, TrainReport, practise
+
+logger = logging.getLogger(__name__)
+
+_STOPPING_ROWS = 2000
+_START_FOLDER, _RECOMMENDER_FOLDER, _FOLDS_FOLDER = "start", "recommender", "folds"
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent per stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 2)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A complete run folder and what it measured."""
+
+    folder: Path
+    evaluated: Evaluated
+    training: TrainReport
+    seconds: dict[str, float]
+
+
+def train_run(
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    start: Path | None = None,
+    listener: Listener = ignore,
+) -> FinishedRun:
+    """Train and evaluate as configured.
+
+    Args:
+        config: All settings.
+        resume: Continue the interrupted run of `config.output`.
+        force: Replace an existing run.
+        start: A model from `make_start` to begin with instead of making one.
+        listener: Told of progress.
+
+    Raises:
+        LlaraError: For anything wrong with settings, data or folders; before work starts where that can be known.
+    """
+    if config.backbone.path != NANO:
+        check_backbone_folder(config.backbone.path)
+    dataset = load_dataset(config.data.folder, seed=config.data.seed)
+    dataset.catalog.texts(config.prompt.item_text)  # refuses unknown and unreadable columns
+    dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)
+    split = split_dataset(dataset, config.data.split)
+    validation = validation_task(config, dataset, split)
+    test = test_task(config, dataset, split)
+    leakage = accept_data(config, dataset, split, test, quiet=start is not None)  # `make_start` has warned
+    run = open_run(config.output, resume=resume, force=force)
+    if resume:
+        continue_run(run, config, dataset)
+    with explain_refusal(run):
+        return _fill_run(
+            config, dataset, split, run, validation=validation, test=test, leakage=leakage, start=start, resume=resume,
+            listener=listener,
+        )  # fmt: skip
+
+
+def _fill_run(
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    run: RunFolder,
+    *,
+    validation: RankingTask,
+    test: RankingTask,
+    leakage: tuple[LeakageFinding, ...],
+    start: Path | None,
+    resume: bool,
+    listener: Listener,
+) -> FinishedRun:
+    """All stages in a claimed folder."""
+    watch = Stopwatch()
+    write_config(run.partial, config)
+    write_manifest(run.partial, config, dataset, watch.seconds, leakage=leakage)
+    llara = _start_model(config, dataset, split, run, start=start, resume=resume, watch=watch, listener=listener)
+    folds = _fold_recommenders(config, llara, dataset, split, run=run, watch=watch)
+    with watch.measure("training"):
+        training = _train(
+            config, llara, split, validation, run, dataset=dataset, folds=folds, resume=resume, listener=listener
+        )
+    if calibrates(config, llara):
+        with watch.measure("calibration"):
+            weights = calibrate_prior(llara, validation, batch_size=config.evaluate.batch_size)
+        logger.info(
+            "calibrated on validation: head %.2f, recommender %.2f (nats per target %.4f -> %.4f)",
+            weights.head, weights.prior, weights.loss_before, weights.loss_after,
+        )  # fmt: skip
+    with watch.measure("evaluation"):
+        evaluated = evaluate_run(llara, split, test, config=config, leakage=leakage, listener=listener)
+    llara.save_pretrained(run.partial)
+    save_evaluation(run.partial, evaluated, config=config, dataset=dataset, split=split)
+    write_histories(run.partial, dataset)
+    write_manifest(run.partial, config, dataset, watch.seconds, leakage=leakage)
+    _remove(run.partial / _START_FOLDER)
+    _remove(run.partial / _FOLDS_FOLDER)
+    run.finish()
+    return FinishedRun(run.final, evaluated, training, watch.seconds)
+
+
+def calibrates(config: RunConfig, llara: Llara) -> bool:
+    """Whether the weights of head and prior are fitted on validation rows after training."""
+    return config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise
+
+
+def test_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
+    """The rows that are reported."""
+    dense = config.evaluate.rows == "dense"
+    limit = config.evaluate.rows_limit
+    rows = held_out_examples(dataset.log, split, config.data.split, limit=limit, part="test") if dense else None
+    return build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws, examples=rows)
+
+
+def validation_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
+    """The rows by which the best step is chosen."""
+    settings = config.evaluate
+    dense = settings.validation_rows == "dense"
+    rows = held_out_examples(dataset.log, split, config.data.split, limit=settings.validation_limit) if dense else None
+    return build_task(
+        dataset, split, "validation", config.data.candidates, draws=settings.validation_draws, examples=rows
+    )
+
+
+def _remove(folder: Path) -> None:
+    import shutil  # noqa: PLC0415
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_start(config: RunConfig, folder: Path, *, listener: Listener = ignore) -> None:
+    """Recommender, backbone and practice of a run, saved for several runs that differ in their training only.
+
+    Args:
+        config: Its curriculum and evaluation do not matter here.
+        folder: Where to; replaced if it is there.
+        listener: Told of progress.
+
+    Raises:
+        DataError: If the data leaks in a way that is not allowed.
+    """
+    dataset = load_dataset(config.data.folder, seed=config.data.seed)
+    split = split_dataset(dataset, config.data.split)
+    accept_data(config, dataset, split, test_task(config, dataset, split))
+    _remove(folder)
+    _new_model(config, dataset, split, folder, watch=Stopwatch(), listener=listener).save_pretrained(folder)
+
+
+def _start_model(
+    config: RunConfig,
+    dataset: Dataset,
+    split: Split,
+    run: RunFolder,
+    *,
+    start: Path | None,
+    resume: bool,
+    watch: Stopwatch,
+    listener: Listener,
+) -> Llara:
+    """The model before its first step; written to the run folder so that a resumed run starts from the same."""
+    own = run.partial / _START_FOLDER
+    if resume and (own / "llara.json").is_file():
+        return Llara.from_pretrained(own)
+    if start is not None:
+        llara = Llara.from_pretrained(start)
+    else:
+        llara = _new_model(config, dataset, split, run.partial, watch=watch, listener=listener)
+    llara.uses_behavior = uses_behavior(config)
+    llara.default_scorer = trained_scorer(config)
+    llara.save_pretrained(own)
+    return llara
+
+
+def _new_model(
+    config: RunConfig, dataset: Dataset, split: Split, folder: Path, *, watch: Stopwatch, listener: Listener
+) -> Llara:
+    """Fit the recommender (kept in `folder`), start the backbone, practise."""
+    fitted = _fit(config, dataset, split, folder / _RECOMMENDER_FOLDER, watch)
+    adapt_steps = config.backbone.adapt.steps
+    with watch.measure("backbone"), stage(listener, "reading the catalog", adapt_steps) as advance:
+        llara = Llara.from_backbone(
+            config.backbone, fitted, dataset.catalog, config=config.llara, on_adapt_step=_adapt_notes(advance)
+        )
+    if config.practice.steps > 0:
+        with watch.measure("practice"), _practice_events(listener, config.practice.steps) as on_step:
+            practise(llara, config.practice, objective=config.train.objective, seed=config.seed, on_step=on_step)
+    return llara
+
+
+def uses_behavior(config: RunConfig) -> bool:
+    """Whether the model is asked with hybrid prompts: unless it was trained on text-only ones."""
+    return config.train.curriculum.kind != "text-only"
+
+
+def trained_scorer(config: RunConfig) -> ScorerName:
+    """The scorer to use: as asked, else the listwise head if it was trained."""
+    if config.evaluate.scorer != "auto":
+        return config.evaluate.scorer
+    return "listwise" if config.train.objective.uses_listwise else "answer"
+
+
+def _fit(config: RunConfig, dataset: Dataset, split: Split, folder: Path, watch: Stopwatch) -> Recommender:
+    if (folder / "recommender.json").is_file():
+        return load_recommender(folder)
+    recommender = build_untrained(config, dataset)
+    with watch.measure("recommender"):
+        report = fit_recommender(
+            recommender,
+            split.train_sequences,
+            validation=held_out_examples(dataset.log, split, config.data.split, limit=_STOPPING_ROWS),
+            config=config.recommender.fit,
+        )
+    logger.info(
+        "%s: best validation NDCG@10 (full ranking) %.4f after epoch %d, %.0f s",
+        recommender.name, report.best_validation, report.best_epoch, report.seconds,
+    )  # fmt: skip
+    save_recommender(recommender, folder)
+    return recommender
+
+
+def build_untrained(config: RunConfig, dataset: Dataset) -> Recommender:
+    """The configured recommender over a data set's items, not yet fitted."""
+    catalog = dataset.catalog
+    return build_recommender(
+        config.recommender,
+        num_items=catalog.num_items,
+        row_of_item_index=item_order(catalog.num_items, seed=config.data.seed),
+        item_ids=catalog.item_ids,
+    )
+
+
+def _fold_recommenders(
+    config: RunConfig, llara: Llara, dataset: Dataset, split: Split, *, run: RunFolder, watch: Stopwatch
+) -> FoldRecommenders | None:
+    """Recommenders whose judgment of training rows is not their memory; None where no such judgment is used."""
+    uses_prior = config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise
+    if not uses_prior or config.prior_folds == 1 or not isinstance(llara.recommender, SequentialRecommender):
+        return None
+    users = split.train_sequences.user_index
+    fold_of_user = fold_of_users(users, folds=config.prior_folds, seed=config.recommender.fit.seed)
+    validation = held_out_examples(dataset.log, split, config.data.split, limit=_STOPPING_ROWS)
+    recommenders = []
+    for fold in range(config.prior_folds):
+        folder = run.partial / _FOLDS_FOLDER / str(fold)
+        if not (folder / "recommender.json").is_file():
+            with watch.measure("prior folds"):
+                fitted, report = fit_without_fold(
+                    lambda: build_untrained(config, dataset), split.train_sequences, fold=fold,
+                    fold_of_user=fold_of_user, validation=validation, config=config.recommender.fit,
+                )  # fmt: skip
+            logger.info(
+                "prior without fold %d of %d: best validation NDCG@10 %.4f, %.0f s",
+                fold + 1, config.prior_folds, report.best_validation, report.seconds,
+            )  # fmt: skip
+            save_recommender(fitted, folder)
+        recommenders.append(load_recommender(folder))
+    return FoldRecommenders(recommenders, fold_of_user)
+
+
+def _train(
+    config: RunConfig,
+    llara: Llara,
+    split: Split,
+    validation: RankingTask,
+    run: RunFolder,
+    *,
+    dataset: Dataset,
+    folds: FoldRecommenders | None,
+    resume: bool,
+    listener: Listener,
+) -> TrainReport:
+    scorer = llara.default_scorer
+
+    def validate(model: Llara) -> float:
+        if scorer == "listwise" and calibrates(config, model):
+            return calibrated_hit_ratio(model, validation, batch_size=config.evaluate.batch_size)
+        judged = judge_llara("validation", model, validation, scorer=scorer, batch_size=config.evaluate.batch_size)
+        return judged.result.hr(1)
+
+    resume = resume and (run.partial / "checkpoints").is_dir()
+    trainer = Trainer(
+        llara,
+        split.train,
+        config=config.train,
+        validate=validate,
+        folder=run.partial,
+        fingerprint=fingerprint(config, dataset),
+        prior=folds.log_probs if folds is not None else None,
+    )
+    label = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
+    with _training_events(listener, f"training {label}", trainer.total_steps) as on_step:
+        trainer.on_step = on_step
+        report = trainer.train(resume=resume)
+    logger.info(
+        "%s: best validation HR@1 %.4f after step %d of %d, %.0f s",
+        label, report.best_validation, report.best_step, trainer.total_steps, report.seconds,
+    )  # fmt: skip
+    return report
+
+
+def _adapt_notes(advance: Advance) -> Callable[[int, float], None]:
+    return lambda _, loss: advance(1, f"loss {loss:.2f}")
+
+
+@contextmanager
+def _practice_events(listener: Listener, steps: int) -> Iterator[Callable[[StepRecord], None]]:
+    with stage(listener, "practice on the catalog", steps) as advance:
+        done, note = 0, ""
+
+        def on_step(record: StepRecord) -> None:
+            nonlocal done, note
+            done, note = done + 1, f"loss {record.loss:.2f} {record.examples_per_second:.0f} ex/s"
+            advance(1, note)
+
+        yield on_step
+        advance(steps - done, note)  # phases that were good enough before their end
+
+
+@contextmanager
+def _training_events(listener: Listener, label: str, total: int) -> Iterator[Callable[[StepRecord], None]]:
+    with stage(listener, label, total) as advance:
+        done = 0
+        best = ""
+
+        def on_step(record: StepRecord) -> None:
+            nonlocal done, best
+            if record.validation_hit_ratio is not None:
+                best = f" val HR@1 {record.validation_hit_ratio:.3f}"
+            note = (
+                f"loss {record.loss:.3f} p(hybrid) {record.hybrid_planned:.2f} "
+                f"{record.examples_per_second:.0f} ex/s{best}"
+            )
+            advance(record.step + 1 - done, note)
+            done = record.step + 1
+
+        yield on_step
+
+
+def device_name() -> str:
+    """What the run computed on."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,64 @@
+"""From what a person asks for, a known user or a history of item ids, to a ranking."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from llara.errors import ConfigError
+from llara.model import Llara, Recommendation
+from llara.run.folder import read_config, read_history
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Answer to one request.
+
+    Attributes:
+        history: Item ids and titles that the models read, oldest first (the latest ones of a longer history).
+        items: Best first.
+    """
+
+    history: tuple[tuple[int | str, str], ...]
+    items: tuple[Recommendation, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "history": [{"item_id": item_id, "title": title} for item_id, title in self.history],
+            "recommendations": [asdict(item) for item in self.items],
+        }
+
+
+def rank_catalog(
+    llara: Llara, history: Sequence[int | str], *, k: int, num_retrieved: int, history_length: int
+) -> Ranking:
+    """Rank the unseen part of the catalog for a history of item ids, oldest first.
+
+    Raises:
+        DataError: If an item is unknown or the history is empty.
+    """
+    items = llara.recommend(history, k=k, num_retrieved=num_retrieved, history_length=history_length)
+    catalog = llara.catalog
+    read = [catalog.index_of(item) for item in history][-history_length:]
+    return Ranking(tuple((catalog.item_ids[index], catalog.titles[index]) for index in read), tuple(items))
+
+
+def recommend_from_run(run: Path, *, user: str | None, history: str | None, k: int, num_retrieved: int) -> Ranking:
+    """Rank the catalog for a known user or a typed history.
+
+    Raises:
+        ConfigError: Unless exactly one of `user` and `history` is given.
+        DataError: If the user or an item is unknown.
+    """
+    if (user is None) == (history is None):
+        raise ConfigError("give either --user ID or --history ID,ID,... (item ids, oldest first), not both or neither.")
+    config = read_config(run)
+    items: list[int | str]
+    if user is not None:
+        items = read_history(run, user)
+    else:
+        assert history is not None
+        items = [part.strip() for part in history.split(",") if part.strip()]
+    llara = Llara.from_pretrained(run)
+    return rank_catalog(llara, items, k=k, num_retrieved=num_retrieved, history_length=config.data.split.history_length)

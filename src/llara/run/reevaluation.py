@@ -1,0 +1,178 @@
+"""`llara evaluate`: judge a finished run again, alone or beside other runs, on the same candidates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llara.data import Dataset, Split, held_out_examples, load_dataset, new_folder, split_dataset
+from llara.errors import ConfigError, DataError
+from llara.evaluate import Judged, PairedTest, RankingTask, build_task, judge_llara, model_name, paired_test
+from llara.evaluate.task import Part
+from llara.leakage import refuse_unknown_leaks
+from llara.model import Llara, ScorerName
+from llara.run.config import RunConfig
+from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation
+from llara.run.events import Listener, ignore
+from llara.run.folder import fingerprint_data, read_config, read_manifest
+from llara.run.leaks import accept_data
+from llara.run.pipeline import trained_scorer
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A finished run with its data."""
+
+    llara: Llara
+    config: RunConfig
+    dataset: Dataset
+    split: Split
+
+
+@dataclass(frozen=True)
+class Reevaluated:
+    """A run judged again.
+
+    Attributes:
+        folder: Where the results are.
+        evaluated: What was found.
+        model: The run's own model, as scored by what was trained.
+        differences: HR@1 of `model` minus that of each other run, by name, paired over the same rows.
+    """
+
+    folder: Path
+    evaluated: Evaluated
+    model: str
+    differences: dict[str, PairedTest]
+
+
+def open_finished(run: Path, data: Path | None) -> OpenedRun:
+    """Load a run and the data it was trained on.
+
+    Raises:
+        CheckpointError: If the run is incomplete.
+        DataError: If the data is not what the run was trained on.
+    """
+    config = read_config(run)
+    folder = str(data) if data is not None else config.data.folder
+    dataset = load_dataset(folder, seed=config.data.seed)
+    trained_on = read_manifest(run)["data"]
+    if fingerprint_data(dataset) != [
+        trained_on[name] for name in ("interactions_sha256", "items_sha256", "rows_sha256")
+    ]:
+        raise DataError(
+            f"{folder} is not the data that {run} was trained on (its sha256 differ from manifest.json). "
+            "Give the right dataset folder with --data."
+        )
+    return OpenedRun(Llara.from_pretrained(run), config, dataset, split_dataset(dataset, config.data.split))
+
+
+def reevaluate(
+    run: Path,
+    *,
+    part: str,
+    rows: str,
+    scorer: str,
+    draws: int | None,
+    against: Sequence[Path],
+    data: Path | None,
+    output: Path | None,
+    force: bool,
+    allow_leaks: Sequence[str] = (),
+    listener: Listener = ignore,
+) -> Reevaluated:
+    """Evaluate a run into a folder of its own; the run itself is not changed.
+
+    Raises:
+        ConfigError: If an option is unknown or the output exists.
+        DataError: If runs were not trained on the same data, or it leaks in a way that is not allowed.
+    """
+    chosen = _part(part)
+    if rows not in ("last", "dense"):
+        raise ConfigError(f"--rows must be last or dense, got '{rows}'.")
+    if scorer not in ("all", "auto", "answer", "listwise"):
+        raise ConfigError(f"--scorer must be auto, answer, listwise or all, got '{scorer}'.")
+    if draws is not None and draws < 1:
+        raise ConfigError(f"--draws must be at least 1, got {draws}.")
+    refuse_unknown_leaks(allow_leaks, where="--allow-leak")
+    opened = open_finished(run, data)
+    task = _task(opened, chosen, draws, dense=rows == "dense")
+    leakage = accept_data(opened.config, opened.dataset, opened.split, task, also_allowed=allow_leaks)
+    scorers = _scorers(opened, scorer)
+    folder = output or run / "evaluations" / (part if rows == "last" else f"{part}-{rows}")
+    with new_folder(folder, force=force, marker="evaluation.json") as partial:
+        others = [entry for other in against for entry in _judge_other(other, task, data=data)]
+        evaluated = evaluate_run(
+            opened.llara,
+            opened.split,
+            task,
+            config=opened.config,
+            scorers=scorers,
+            others=others,
+            leakage=leakage,
+            listener=listener,
+        )
+        save_evaluation(
+            partial, evaluated, config=opened.config, dataset=opened.dataset, split=opened.split, metrics_folder=run
+        )
+    own = opened.llara.default_scorer
+    model = model_name(opened.llara, own if scorers is None or own in scorers else scorers[0])
+    return Reevaluated(
+        folder, evaluated, model, _differences(evaluated, model, [entry.result.name for entry in others])
+    )
+
+
+def _differences(evaluated: Evaluated, model: str, others: Sequence[str]) -> dict[str, PairedTest]:
+    ours = evaluated.report.result(model)
+    level = evaluated.report.level
+    return {
+        name: paired_test(ours.row_hits(), evaluated.report.result(name).row_hits(), level=level, users=ours.users)
+        for name in others
+    }
+
+
+def _part(name: str) -> Part:
+    if name == "test":
+        return "test"
+    if name == "validation":
+        return "validation"
+    raise ConfigError(f"--task must be test or validation, got '{name}'.")
+
+
+def _task(opened: OpenedRun, part: Part, draws: int | None, *, dense: bool) -> RankingTask:
+    config = opened.config
+    candidates, limit = config.data.candidates, config.evaluate.rows_limit
+    examples = None
+    if dense:
+        examples = held_out_examples(opened.dataset.log, opened.split, config.data.split, limit=limit, part=part)
+    return build_task(
+        opened.dataset, opened.split, part, candidates, draws=draws or candidates.draws, examples=examples
+    )
+
+
+def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
+    if scorer == "all":
+        return None
+    if scorer == "auto":
+        return [trained_scorer(opened.config)]
+    if scorer == "answer":
+        return ["answer"]
+    if not opened.config.train.objective.uses_listwise:
+        raise ConfigError(
+            f"--scorer listwise needs a trained listwise head; this run's train.objective.name is "
+            f"'{opened.config.train.objective.name}'. Use --scorer answer, or train with listwise or sum."
+        )
+    return ["listwise"]
+
+
+def _judge_other(run: Path, task: RankingTask, *, data: Path | None) -> list[Judged]:
+    """The other run's ranking of the same candidates; refused unless they are the same item by item."""
+    opened = open_finished(run, data)
+    theirs = _task(opened, task.part, len(task.draws), dense=task.users is not None)
+    if theirs.hashes != task.hashes or list(theirs.item_ids) != list(task.item_ids):
+        raise DataError(
+            f"{run} was trained with other candidates, split or item permutation, so its numbers do not compare. "
+            "Train it with the same `data` settings."
+        )
+    scorer = opened.llara.default_scorer
+    name = f"{model_name(opened.llara, scorer)}, {run.name}"
+    return [judge_llara(name, opened.llara, task, scorer=scorer, batch_size=opened.config.evaluate.batch_size)]

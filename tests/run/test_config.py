@@ -1,0 +1,213 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from llara.errors import ConfigError
+from llara.run.config import RunConfig, config_to_dict, dump_config, load_config, override_config, parse_config
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+SMALLEST: dict[str, Any] = {"output": "runs/x", "data": {"folder": "data/x"}}
+
+
+def _load(tmp_path: Path, text: str, *overrides: str) -> RunConfig:
+    path = tmp_path / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path, overrides)
+
+
+def test_defaults_are_the_papers() -> None:
+    config = parse_config(SMALLEST)
+    lora = config.backbone.lora
+    assert (config.backbone.tuning, lora.rank, lora.alpha, lora.dropout) == ("lora", 8, 32, 0.1)
+    assert config.train.curriculum.kind == "paper"
+    assert config.train.objective.name == "answer"
+    assert (config.train.num_negatives, config.data.candidates.num_negatives) == (19, 19)
+    assert config.data.candidates.sampling == "uniform"
+    assert (config.data.split.method, config.data.split.history_length) == ("users", 10)
+    assert (config.data.split.train_until, config.data.split.validation_until) == (0.8, 0.9)
+    assert (config.recommender.name, config.recommender.embedding_dim) == ("sasrec", 64)
+    assert (config.train.batch_size, config.train.epochs) == (128, 5.0)
+    assert (config.recommender_prior, config.prior_folds, config.part_vectors) == (False, 3, False)
+    assert config.practice.steps == 0
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_each_config_of_the_repository_is_valid_and_survives_a_round_trip(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    assert _load(tmp_path, dump_config(config)) == config
+
+
+def test_the_repository_has_configs() -> None:
+    assert len(CONFIGS) >= 4
+
+
+@settings(max_examples=15, deadline=None)
+@example(output="\x85", rate=1e-3, item_text="{title}", prior=False)  # a line break to YAML
+@given(
+    output=st.text(min_size=1, max_size=12),
+    rate=st.floats(1e-7, 1e-1),
+    item_text=st.sampled_from(["{title}", "{title} ({year}; {genres})", "{title}: {a, b} #1 \u0085'\""]),
+    prior=st.booleans(),
+)
+def test_dumped_settings_load_to_equal_ones(output: str, rate: float, item_text: str, prior: bool) -> None:
+    content = {
+        **SMALLEST,
+        "output": output,
+        "prompt": {"item_text": item_text},
+        "train": {"optimizer": {"learning_rate": rate}},
+        "recommender_prior": prior,
+    }
+    config = parse_config(content)
+    assert parse_config(yaml.safe_load(dump_config(config))) == config
+    assert config.prompt.item_text == item_text
+
+
+@pytest.mark.parametrize(
+    ("content", "unknown", "nearest"),
+    [
+        ({"trian": {}}, "'trian'", "'train'"),
+        ({"train": {"curiculum": {}}}, "'train.curiculum'", "'train.curriculum'"),
+        (
+            {"train": {"curriculum": {"warm_up_fraction": 0}}},
+            "'train.curriculum.warm_up_fraction'",
+            "'train.curriculum.warmup_fraction'",
+        ),
+        ({"backbone": {"lora": {"rnak": 4}}}, "'backbone.lora.rnak'", "'backbone.lora.rank'"),
+        ({"data": {"folder": "x", "splits": {}}}, "'data.splits'", "'data.split'"),
+    ],
+)
+def test_unknown_key_is_refused_with_the_nearest_valid_one(content: dict[str, Any], unknown: str, nearest: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**SMALLEST, **content}, where="run.yaml")
+    assert f"run.yaml: unknown key {unknown}" in str(caught.value)
+    assert f"Did you mean {nearest}?" in str(caught.value)
+
+
+def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'train\.zzz'\. Valid here: epochs, batch_size"):
+        parse_config({**SMALLEST, "train": {"zzz": 1}})
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "found"),
+    [
+        ({"train": {"epochs": "many"}}, "train.epochs", "'many'"),
+        ({"train": {"batch_size": 1.5}}, "train.batch_size", "1.5"),
+        ({"train": 3}, "train", "3"),
+        ({"backbone": {"tuning": "lorra"}}, "backbone.tuning", "'lorra'"),
+        ({"train": {"curriculum": {"kind": "hard"}}}, "train.curriculum.kind", "'hard'"),
+        ({"train": {"epochs": -1}}, "train.epochs", "-1"),
+        ({"backbone": {"lora": {"dropout": 1.0}}}, "backbone.lora.dropout", "1.0"),
+        ({"evaluate": {"batch_size": 0}}, "evaluate.batch_size", "0"),
+        ({"data": {"folder": "x", "candidates": {"num_negatives": 0}}}, "data.candidates.num_negatives", "0"),
+        ({"data": {"folder": "x", "split": {"history_length": 0}}}, "data.split.history_length", "0"),
+        ({"data": {"folder": "x", "split": {"min_history": 0}}}, "data.split.min_history", "0"),
+        ({"recommender": {"name": "bert4rec"}}, "recommender.name", "'bert4rec'"),
+        ({"prior_folds": 0}, "prior_folds", "0"),
+        ({"part_vectors": "both"}, "part_vectors", "'both'"),
+        ({"practice": {"steps": -1}}, "practice.steps", "-1"),
+        ({"practice": {"phases": [{"share": 1.0, "history": 2, "candidates": 1}]}}, "practice.phases", "and 1"),
+        ({"evaluate": {"scorer": "listwise"}}, "evaluate.scorer", "'answer'"),
+        ({"prompt": {"item_text": ["year", "genres"]}}, "prompt.item_text", '"{title} ({year}; {genres})"'),
+        ({"prompt": {"item_text": []}}, "prompt.item_text", 'write "{title}", not []'),
+        ({"prompt": {"item_text": {"title": None}}}, "prompt.item_text", "needs quotes"),
+        ({"prompt": {"item_text": None}}, "prompt.item_text", "None"),
+        ({"prompt": {"item_text": "{title} ({year"}}, "prompt.item_text", "'{title} ({year'"),
+    ],
+)
+def test_wrong_value_names_file_key_and_value(content: dict[str, Any], key: str, found: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**SMALLEST, **content}, where="run.yaml")
+    message = str(caught.value)
+    assert message.startswith("run.yaml: ")
+    assert key in message
+    assert found in message
+
+
+def test_missing_required_key_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"data\.folder: Field required"):
+        parse_config({"output": "runs/x", "data": {}})
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**SMALLEST, "seed": "x" * 500})
+    assert len(str(caught.value)) < 250
+
+
+def test_override_changes_only_what_it_names(tmp_path: Path) -> None:
+    text = yaml.safe_dump({**SMALLEST, "train": {"epochs": 3}})
+    item_text = 'prompt.item_text="{title} ({year}; {genres})"'
+    config = _load(tmp_path, text, "train.curriculum.kind=direct", "data.folder=elsewhere", item_text)
+    assert config.train.curriculum.kind == "direct"
+    assert config.train.epochs == 3
+    assert config.data.folder == "elsewhere"
+    assert config.prompt.item_text == "{title} ({year}; {genres})"
+    assert override_config(config, ["train.epochs=1e-1", "seed=4"]).train.epochs == 0.1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs", r"--set expects key=value, such as train\.epochs=2; found 'train\.epochs'"),
+        ("=3", "--set expects key=value"),
+        ("output.x=3", "'output' holds a value, not settings"),
+        ("train.epochs=[", "--set train.epochs=\\[: the value is not valid YAML"),
+        ("train.epoch=2", r"unknown key 'train\.epoch'\. Did you mean 'train\.epochs'\?"),
+        ("train.epochs=many", r"train\.epochs: .*found 'many'"),
+    ],
+)
+def test_bad_override_is_refused(tmp_path: Path, override: str, message: str) -> None:
+    text = yaml.safe_dump(SMALLEST)
+    with pytest.raises(ConfigError, match=message):
+        _load(tmp_path, text, override)
+    with pytest.raises(ConfigError, match=message):
+        override_config(parse_config(SMALLEST), [override])
+
+
+def test_leaks_are_allowed_by_the_names_of_their_checks(tmp_path: Path) -> None:
+    text = yaml.safe_dump(SMALLEST)
+    assert _load(tmp_path, text).data.allow_leaks == ()
+    allowed = _load(tmp_path, text, "data.allow_leaks=[item-order, metadata]")
+    assert allowed.data.allow_leaks == ("item-order", "metadata")
+    with pytest.raises(ConfigError, match=r"run\.yaml: data\.allow_leaks: .*'item-ordr'.* Did you mean 'item-order'\?"):
+        _load(tmp_path, text, "data.allow_leaks=[item-ordr]")
+    with pytest.raises(ConfigError, match=r"data\.allow_leaks: Input should be a valid tuple"):
+        _load(tmp_path, text, "data.allow_leaks=item-order")
+
+
+def test_missing_config_file_points_to_examples(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.yaml does not exist\. See configs/"):
+        load_config(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize("text", ["output: [", "a: b: c", "\tx: 1"])
+def test_broken_yaml_names_the_file_and_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"run\.yaml is not valid YAML: [\s\S]*line 1"):
+        _load(tmp_path, text)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("- a", "list"), ("just words", "str")])
+def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"expected settings as `key: value`, found {kind}"):
+        _load(tmp_path, text)
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(b"output: \xff\xfe")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(path)
+
+
+def test_model_config_takes_its_parts_from_the_run() -> None:
+    config = parse_config(
+        {**SMALLEST, "seed": 7, "recommender_prior": True, "part_vectors": True, "backbone": {"tuning": "full"}}
+    )
+    assert config.llara.backbone == config.backbone
+    assert (config.llara.seed, config.llara.recommender_prior, config.llara.part_vectors) == (7, True, True)
+    assert config_to_dict(config)["backbone"]["tuning"] == "full"
