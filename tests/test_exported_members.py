@@ -1,12 +1,14 @@
 import inspect
+import pkgutil
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 import llara
 
-PUBLIC = ["Caser", "GRU4Rec", "Llara", "SASRec", "Trainer", "evaluate", "load_dataset", "split_users"]
+PUBLIC = ["Caser", "GRU4Rec", "Llara", "SASRec", "Trainer", "evaluate_model", "load_dataset", "split_users"]
 
 
 def test_public_names_are_these() -> None:
@@ -22,13 +24,13 @@ def test_public_name_is_documented_and_can_be_called(name: str) -> None:
     assert inspect.getdoc(member)
 
 
-def test_evaluate_can_be_called_however_it_is_reached() -> None:
+def test_a_package_is_a_package_and_no_public_name_hides_one() -> None:
     import llara.evaluate as package
-    from llara.evaluate.task import evaluate
 
-    with pytest.raises(TypeError, match=r"evaluate\(\) missing 3 required positional arguments: 'llara', 'examples'"):
-        llara.evaluate()  # type: ignore[call-arg]
-    assert package.evaluate is evaluate
+    assert type(package) is ModuleType
+    assert not callable(package)
+    packages = {module.name for module in pkgutil.iter_modules(llara.__path__)}
+    assert not packages & set(PUBLIC)
 
 
 def test_unknown_name_is_an_attribute_error_that_lists_the_public_ones() -> None:

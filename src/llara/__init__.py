@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llara.data import load_dataset, split_users
-    from llara.evaluate.task import evaluate
+    from llara.evaluate import evaluate_model
     from llara.model import Llara
     from llara.recommender import Caser, GRU4Rec, SASRec
     from llara.train import Trainer
@@ -22,7 +22,17 @@ __version__ = version("llara")
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
 os.environ.setdefault("LRU_CACHE_CAPACITY", "16")  # torch's own references to the same kernels
 
-__all__ = ["Caser", "GRU4Rec", "Llara", "SASRec", "Trainer", "__version__", "evaluate", "load_dataset", "split_users"]
+__all__ = [
+    "Caser",
+    "GRU4Rec",
+    "Llara",
+    "SASRec",
+    "Trainer",
+    "__version__",
+    "evaluate_model",
+    "load_dataset",
+    "split_users",
+]
 
 _HOMES = {
     "load_dataset": "llara.data",
@@ -31,6 +41,7 @@ _HOMES = {
     "GRU4Rec": "llara.recommender",
     "Caser": "llara.recommender",
     "Llara": "llara.model",
+    "evaluate_model": "llara.evaluate",
     "Trainer": "llara.train",
 }
 
@@ -38,9 +49,6 @@ _HOMES = {
 if not TYPE_CHECKING:  # so that type checkers still refuse unknown names
 
     def __getattr__(name: str) -> object:
-        # The package llara.evaluate can be called; the import system sets its name here once anyone imports it.
-        if name == "evaluate":
-            return import_module("llara.evaluate")
         if name not in _HOMES:
             raise AttributeError(f"module 'llara' has no attribute '{name}'; public are {', '.join(__all__)}")
         return getattr(import_module(_HOMES[name]), name)

@@ -33,12 +33,12 @@ from llara.evaluate import (
     judge_recommender,
     model_name,
 )
-from llara.evaluate.task import score_draws
+from llara.evaluate.judging import score_draws
 from llara.model import BackboneConfig, Llara, NanoConfig, score_candidates
 from llara.recommender import Popularity, SASRec
 
 if TYPE_CHECKING:
-    from llara.evaluate.task import Part
+    from llara.evaluate import Part
     from llara.model import ScorerName
 
 NUM_USERS, PER_USER, NUM_ITEMS, DRAWS = 200, 4, 24, 3
@@ -150,7 +150,7 @@ def test_judging_draws_equals_scoring_each_directly(llara: Llara, task: RankingT
 def test_many_draws_are_scored_as_each_alone(
     rows_at_once: int, llara: Llara, dataset: Dataset, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llara.evaluate.task._ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("llara.evaluate.judging._ROWS_AT_ONCE", rows_at_once)
     many = build_task(dataset, split, "test", CONFIG, draws=9)
     found = score_draws(llara, many, scorer="answer", batch_size=4)
     for number, draw in enumerate(many.draws):
@@ -190,27 +190,27 @@ def test_answers_of_an_untaught_model_are_invalid_and_count_as_misses(llara: Lla
     assert [item is not None for item in chosen] == result.valid[0].tolist()
 
 
-def test_public_evaluate_gives_the_same_numbers_as_judging(llara: Llara, split: Split, task: RankingTask) -> None:
+def test_evaluate_model_gives_the_same_numbers_as_judging(llara: Llara, split: Split, task: RankingTask) -> None:
     recommender = llara.recommender
-    report = package.evaluate(llara, split.test, task.draws, scorer="listwise", baseline=recommender)
+    report = package.evaluate_model(llara, split.test, task.draws, scorer="listwise", baseline=recommender)
     assert [result.name for result in report.results] == ["sasrec", "hybrid LLaRA (listwise)"]
     assert report.baseline == "sasrec"
     direct = judge_llara("x", llara, task, scorer="listwise", batch_size=16).result
     assert (report.results[1].ranks == direct.ranks).all()
-    alone = package.evaluate(llara, split.test, task.draws[:1])
+    alone = package.evaluate_model(llara, split.test, task.draws[:1])
     assert [result.name for result in alone.results] == [model_name(llara, llara.default_scorer)]
     assert alone.baseline is None
 
 
-def test_public_evaluate_refuses_draws_of_other_rows(llara: Llara, split: Split, task: RankingTask) -> None:
+def test_evaluate_model_refuses_draws_of_other_rows(llara: Llara, split: Split, task: RankingTask) -> None:
     short = CandidateSet(task.draws[0].items[:2], task.draws[0].target_column[:2])
     with pytest.raises(DataError, match="candidate draw 1 has 2 rows, the examples have 20"):
-        package.evaluate(llara, split.test, [task.draws[0], short])
+        package.evaluate_model(llara, split.test, [task.draws[0], short])
     with pytest.raises(DataError, match="found 20 rows and 0 draws"):
-        package.evaluate(llara, split.test, [])
+        package.evaluate_model(llara, split.test, [])
     empty = split.test.select(np.zeros(0, dtype=np.int64))
     with pytest.raises(DataError, match="found 0 rows"):
-        package.evaluate(llara, empty, task.draws)
+        package.evaluate_model(llara, empty, task.draws)
 
 
 def test_names_tell_prompt_kind_and_scorer(llara: Llara) -> None:

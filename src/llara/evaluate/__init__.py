@@ -1,11 +1,16 @@
 """Evaluation: metrics, statistics, predictions, the report, and how models are judged on frozen candidates."""
 
-import sys
-from types import ModuleType
-
 from llara.evaluate.calibration import PriorWeights, calibrate_prior, calibrated_hit_ratio, fit_prior_weights
 from llara.evaluate.content import Choice, ExamplePrompt, ReportContent
 from llara.evaluate.figures import save_figures
+from llara.evaluate.judging import (
+    Judged,
+    evaluate_model,
+    judge_generation,
+    judge_llara,
+    judge_recommender,
+    model_name,
+)
 from llara.evaluate.metrics import BoolArray, FloatArray, hit_ratio, hits_at, mrr, ndcg, target_ranks
 from llara.evaluate.model_result import ModelResult, Task
 from llara.evaluate.predictions import (
@@ -17,6 +22,7 @@ from llara.evaluate.predictions import (
 )
 from llara.evaluate.report import render_report, write_report
 from llara.evaluate.results import EvaluationReport, compare_results
+from llara.evaluate.settings import EvaluateConfig
 from llara.evaluate.statistics import (
     Interval,
     PairedTest,
@@ -26,17 +32,7 @@ from llara.evaluate.statistics import (
     wilson_interval,
 )
 from llara.evaluate.tables import markdown_table, results_table, summary_sentence
-from llara.evaluate.task import (
-    EvaluateConfig,
-    Judged,
-    RankingTask,
-    build_task,
-    evaluate,
-    judge_generation,
-    judge_llara,
-    judge_recommender,
-    model_name,
-)
+from llara.evaluate.task import Part, RankingTask, build_task
 
 __all__ = [
     "BoolArray",
@@ -49,6 +45,7 @@ __all__ = [
     "Judged",
     "ModelResult",
     "PairedTest",
+    "Part",
     "Predictions",
     "PriorWeights",
     "RankingTask",
@@ -60,7 +57,7 @@ __all__ = [
     "calibrate_prior",
     "calibrated_hit_ratio",
     "compare_results",
-    "evaluate",
+    "evaluate_model",
     "fit_prior_weights",
     "hit_ratio",
     "hits_at",
@@ -84,12 +81,3 @@ __all__ = [
     "write_predictions",
     "write_report",
 ]
-
-
-class _CallablePackage(ModuleType):
-    """Lets `llara.evaluate(...)` work although the function and this package share their name."""
-
-    __call__ = staticmethod(evaluate)
-
-
-sys.modules[__name__].__class__ = _CallablePackage

@@ -8,8 +8,9 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from llara.data import IntArray
+from llara.evaluate.judging import recommended_scores, score_draws
 from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
-from llara.evaluate.task import RankingTask, recommended_scores, score_draws
+from llara.evaluate.task import RankingTask
 from llara.model import Llara
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from llara.data import Dataset, Split, held_out_examples, load_dataset, new_folder, split_dataset
 from llara.errors import ConfigError, DataError
-from llara.evaluate import Judged, PairedTest, RankingTask, build_task, judge_llara, model_name, paired_test
-from llara.evaluate.task import Part
+from llara.evaluate import Judged, PairedTest, Part, RankingTask, build_task, judge_llara, model_name, paired_test
 from llara.leakage import refuse_unknown_leaks
 from llara.model import Llara, ScorerName
 from llara.run.config import RunConfig
