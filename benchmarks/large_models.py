@@ -26,9 +26,8 @@ from benchmarks.speed_stage import matrix_peak, scoring_speed, timed, training_s
 from benchmarks.workload import Shape, Workload, llama_config, open_workload, prepare, title_tokenizer
 from llara.model import BackboneConfig, Llara, LlaraConfig, generate_answers, score_candidates
 from llara.model.backbone import LoraSettings, prepare_backbone
-from llara.model.precision import best_device
 from llara.prompt import PromptEncoder
-from llara.recommender import RecommenderConfig, build_recommender
+from llara.recommender import RecommenderConfig, best_device, build_recommender
 
 _SCORERS = ("answer", "listwise")
 

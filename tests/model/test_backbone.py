@@ -187,6 +187,13 @@ def test_precision_follows_the_hardware_only_where_it_may(monkeypatch: pytest.Mo
     assert resolve_precision("auto", torch.device("meta")) == torch.float32
 
 
+@pytest.mark.parametrize(("capability", "expected"), [((7, 0), "float32"), ((7, 5), "float32"), ((8, 0), "bfloat16")])
+def test_auto_takes_bfloat16_only_on_gpus_that_multiply_it_natively(capability: tuple[int, int], expected: str) -> None:
+    gpu = torch.device("cuda", 0)
+    assert resolve_precision("auto", gpu, compute_capability=capability) == getattr(torch, expected)
+    assert resolve_precision("bfloat16", gpu, compute_capability=capability) == torch.bfloat16
+
+
 def test_weights_that_are_tuned_are_held_in_float32() -> None:
     assert storage_dtype(BackboneConfig(precision="bfloat16", tuning="full")) == torch.float32
     assert storage_dtype(BackboneConfig(precision="bfloat16")) == torch.bfloat16

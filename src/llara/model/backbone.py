@@ -21,7 +21,8 @@ from transformers.pytorch_utils import Conv1D
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
 from llara.model.kernels.attention import use_cpu_attention
-from llara.model.precision import best_device, resolve_precision
+from llara.model.precision import resolve_precision
+from llara.recommender import best_device
 
 if TYPE_CHECKING:
     from peft import LoraConfig

@@ -29,7 +29,7 @@ from llara.model.kernels.allocation import keep_freed_memory
 from llara.model.kernels.last_layer import LastFeedForward
 from llara.model.kernels.lora import folded_adapters
 from llara.model.nano import build_nano
-from llara.model.precision import best_device, resolve_precision
+from llara.model.precision import resolve_precision
 from llara.model.prefix import Prefix
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
@@ -38,7 +38,7 @@ from llara.model.settings import LlaraConfig, ScorerName
 from llara.model.store import read_llara, save_llara
 from llara.model.tree import tree_attention
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
-from llara.recommender import Recommender
+from llara.recommender import Recommender, best_device
 
 _OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors")
 LOGITS_AT_ONCE = 2**24

@@ -2,6 +2,7 @@
 
 from llara.recommender.base import Recommender, SequentialRecommender
 from llara.recommender.caser import Caser, CaserConfig
+from llara.recommender.device import best_device
 from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_in_catalog, rank_validation
 from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_users
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
@@ -30,6 +31,7 @@ __all__ = [
     "SASRec",
     "SASRecConfig",
     "SequentialRecommender",
+    "best_device",
     "build_recommender",
     "fit_recommender",
     "fit_without_fold",
