@@ -1,4 +1,4 @@
-"""The experiment pages can be read: an index, a conclusion on top, a date for each trial, no wall of text in a table."""
+"""The experiment pages can be read: an index, conclusions on top, a date for each trial, no wall of text in a table."""
 
 import re
 from pathlib import Path
