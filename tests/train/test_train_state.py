@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from llara.errors import CheckpointError
 from llara.model import Llara
@@ -170,3 +171,16 @@ def test_counters_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"state\.json is missing or damaged"):
         read_counters(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "optimizer.safetensors"])
+def test_a_checkpoint_that_holds_no_numbers_is_refused(
+    llara: Llara, optimizer: torch.optim.Optimizer, tmp_path: Path, file: str
+) -> None:
+    save_state(tmp_path / "last", llara, optimizer, Counters(step=1))
+    tensors = load_file(tmp_path / "last" / file)
+    name = max(tensors)
+    tensors[name].fill_(float("nan"))
+    save_file(tensors, tmp_path / "last" / file)
+    with pytest.raises(CheckpointError, match=rf"{file} is missing or damaged: '{name}' holds NaN or infinity"):
+        load_state(tmp_path / "last", llara, optimizer)

@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -21,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
 from llara.model.kernels.attention import use_cpu_attention
+from llara.model.loading import NOT_LOADED, check_adapter, read_backbone
 from llara.model.precision import resolve_precision
 from llara.recommender import best_device
 
@@ -115,20 +113,13 @@ def load_backbone(
         adapter: A saved adapter to load instead of a fresh one.
 
     Raises:
-        CheckpointError: If the folder lacks configuration, weights or tokenizer, or the weights are pickled only.
+        CheckpointError: If the folder lacks configuration, weights or tokenizer, the weights are pickled only, or a
+            tensor is missing, left over, of another shape, or not finite.
     """
-    check_backbone_folder(config.path)
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
+    options: dict[str, Any] = {"dtype": dtype}
     if config.quantization == "4bit":
         options["quantization_config"] = _four_bit()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(config.path)
-        model = AutoModelForCausalLM.from_pretrained(config.path, **options)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError(
-            f"backbone '{config.path}' did not load as a causal language model: {error}. "
-            "Expected config.json, tokenizer files and *.safetensors, in a folder or under a hub name."
-        ) from error
+    model, tokenizer = read_backbone(config.path, **options)
     return prepare_backbone(model, config, adapter=adapter), tokenizer
 
 
@@ -137,29 +128,6 @@ def storage_dtype(config: BackboneConfig) -> torch.dtype:
     if config.tuning == "full":
         return torch.float32
     return resolve_precision(config.precision, best_device())
-
-
-def check_backbone_folder(path: str) -> None:
-    """Refuse a local folder that cannot be a backbone before anything heavy starts.
-
-    Raises:
-        CheckpointError: If `path` looks like a folder and is missing or incomplete.
-    """
-    folder = Path(path)
-    if not folder.exists():
-        if path.startswith((".", "/", "~")) or path.count("/") > 1:
-            raise CheckpointError(f"backbone folder '{path}' does not exist. Correct backbone.path.")
-        return
-    needed = {
-        "config.json": ["config.json"],
-        "tokenizer files": ["tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json"],
-        "*.safetensors weights": ["*.safetensors"],
-    }
-    for what, patterns in needed.items():
-        if not any(any(folder.glob(pattern)) for pattern in patterns):
-            raise CheckpointError(
-                f"backbone folder '{path}' has no {what}. Save model and tokenizer there with `save_pretrained`."
-            )
 
 
 def _four_bit() -> object:
@@ -205,6 +173,8 @@ def _attach_adapter(model: PreTrainedModel, settings: LoraSettings, adapter: Pat
     with warnings.catch_warnings():
         # peft asks transformers for an attribute by its old name.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        # It says so and goes on; `check_adapter` refuses.
+        warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
         if adapter is None:
             lora = LoraConfig(
                 task_type="CAUSAL_LM",
@@ -221,13 +191,13 @@ def _attach_adapter(model: PreTrainedModel, settings: LoraSettings, adapter: Pat
             raise CheckpointError(f"{adapter} has no {missing[0]}. Copy the whole run folder again.")
         try:
             saved = _with_own_layers(cast(LoraConfig, LoraConfig.from_pretrained(str(adapter))), model)
-            return PeftModel.from_pretrained(  # type: ignore[return-value]
-                model, str(adapter), is_trainable=True, config=saved
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            opened = PeftModel.from_pretrained(model, str(adapter), is_trainable=True, config=saved)
+        except NOT_LOADED as error:
             raise CheckpointError(
                 f"{adapter} is damaged or of another backbone: {error}. Copy the whole run folder again."
             ) from error
+    check_adapter(opened, adapter / ADAPTER_FILES[1])
+    return opened  # type: ignore[return-value]
 
 
 def _with_own_layers(lora: "LoraConfig", model: PreTrainedModel) -> "LoraConfig":

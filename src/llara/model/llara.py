@@ -28,6 +28,7 @@ from llara.model.backbone import (
 from llara.model.kernels.allocation import keep_freed_memory
 from llara.model.kernels.last_layer import LastFeedForward
 from llara.model.kernels.lora import folded_adapters
+from llara.model.loading import refuse_other_names
 from llara.model.nano import build_nano
 from llara.model.precision import resolve_precision
 from llara.model.prefix import Prefix
@@ -35,7 +36,7 @@ from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend
 from llara.model.scoring import FloatArray, score_candidates
 from llara.model.settings import LlaraConfig, ScorerName
-from llara.model.store import read_llara, save_llara
+from llara.model.store import PROJECTOR_FILE, read_llara, save_llara
 from llara.model.tree import tree_attention
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender, best_device
@@ -183,6 +184,7 @@ class Llara(nn.Module):
                     f"{folder}: the projector file has {found} for '{name}', backbone and recommender ask for "
                     f"{expected}. They are of different runs; copy the run folder again."
                 )
+        refuse_other_names(tensors, own, Path(folder) / PROJECTOR_FILE)
         self.load_state_dict({name: tensors[name] for name in own}, strict=False)
 
     def save_pretrained(self, folder: Path | str) -> None:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from llara.data import Catalog, write_parquet
 from llara.errors import CheckpointError, ConfigError
 from llara.model.backbone import NANO, causal_lm, load_backbone, storage_dtype
+from llara.model.loading import refuse_not_finite
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.prompt import PromptEncoder
 from llara.recommender import Recommender, load_recommender, save_recommender
@@ -166,6 +167,7 @@ def _read_projector(path: Path, recommender: Recommender) -> dict[str, Tensor]:
         tensors = load_file(str(path))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}. Copy the run folder again.") from error
+    refuse_not_finite(tensors, str(path.parent), files=path)
     width = tensors["projector.mean"].shape[0] if "projector.mean" in tensors else None
     if width != recommender.width:
         raise CheckpointError(

@@ -13,7 +13,8 @@ from llara.data import Dataset, Split, held_out_examples, item_order, load_datas
 from llara.evaluate import RankingTask, build_task, calibrate_prior, calibrated_hit_ratio, judge_llara
 from llara.leakage import LeakageFinding
 from llara.model import Llara, ScorerName
-from llara.model.backbone import NANO, check_backbone_folder
+from llara.model.backbone import NANO
+from llara.model.loading import check_backbone_folder
 from llara.recommender import (
     FoldRecommenders,
     Recommender,

@@ -13,7 +13,8 @@ import torch
 from llara.data import Dataset, Examples, Split, held_out_examples, load_dataset, split_dataset
 from llara.evaluate import RankingTask
 from llara.model import Llara, ScorerName, generate_answers, score_candidates
-from llara.model.backbone import NANO, check_backbone_folder
+from llara.model.backbone import NANO
+from llara.model.loading import check_backbone_folder
 from llara.recommender import SequentialRecommender, fit_recommender
 from llara.run.config import RunConfig
 from llara.run.evaluation import trained_scorers

@@ -183,9 +183,13 @@ def load_state(folder: Path, llara: Llara, optimizer: torch.optim.Optimizer) -> 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(str(path))
+        tensors = load_file(str(path))
     except (OSError, SafetensorError) as error:
         raise _damaged(path, error) from error
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise _damaged(path, f"'{name}' holds NaN or infinity")
+    return tensors
 
 
 def _damaged(path: Path, reason: object) -> CheckpointError:
