@@ -19,3 +19,18 @@ class PromptError(LlaraError):
 
 class CheckpointError(LlaraError):
     """A run folder, adapter, projector or recommender on disk is missing, incomplete or does not fit."""
+
+
+class DivergenceError(LlaraError):
+    """Training left the finite numbers: a loss, a gradient or a weight is NaN or infinite.
+
+    Args:
+        what: What was found, such as "the loss is nan".
+        where: When it was found, such as "step 12 of 100" or "epoch 3".
+        remedy: What to lower, and what is kept.
+    """
+
+    def __init__(self, what: str, *, where: str, remedy: str) -> None:
+        super().__init__(f"training diverged at {where}: {what}. {remedy}")
+        self.what = what
+        self.where = where

@@ -11,7 +11,7 @@ import torch
 
 from llara.data.examples import Examples, prefix_examples
 from llara.data.sequences import Sequences
-from llara.errors import ConfigError, DataError
+from llara.errors import ConfigError, DataError, DivergenceError
 from llara.recommender import (
     EpochRecord,
     FitConfig,
@@ -149,8 +149,29 @@ def test_a_diverging_loss_names_the_learning_rate(validation: Examples) -> None:
     recommender = small()
     with torch.no_grad():
         recommender.item_table.weight[1] = float("inf")
-    with pytest.raises(ConfigError, match=r"Lower recommender.fit.learning_rate \(now 0.001\)"):
+    with pytest.raises(DivergenceError, match=r"epoch 1: .*Lower recommender.fit.learning_rate \(now 0.001\)"):
         fit_recommender(recommender, cyclic_log(20, seed=0), validation=validation, config=FitConfig(epochs=1))
+
+
+def test_weights_that_the_last_step_broke_are_refused_though_the_loss_was_finite(validation: Examples) -> None:
+    one_batch = FitConfig(epochs=1, batch_size=10_000, learning_rate=1e39)
+    recommender = small()
+    before = recommender.item_embeddings()
+    with pytest.raises(DivergenceError, match=r"epoch 1: weight '.*' of sasrec holds NaN or infinity"):
+        fit_recommender(recommender, cyclic_log(5, seed=0), validation=validation, config=one_batch)
+    assert torch.equal(recommender.item_embeddings(), before)
+
+
+def test_epochs_are_told_to_the_caller_and_not_to_the_log(
+    validation: Examples, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[EpochRecord] = []
+    with caplog.at_level("INFO", logger="llara"):
+        fit_recommender(
+            small(), cyclic_log(20, seed=0), validation=validation, config=FitConfig(epochs=2), on_epoch=seen.append
+        )
+    assert [record.epoch for record in seen] == [1, 2]
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +82,17 @@ def test_plans_of_other_lengths_do_not_share_batches() -> None:
     assert plan != other
     assert sum(len(rows) for rows in epoch_rows(plan, 0)) == 100
     assert sum(len(rows) for rows in epoch_rows(other, 0)) == 50
+
+
+def test_a_plan_that_is_dropped_leaves_nothing_behind() -> None:
+    class Model:
+        def lengths(self, rows: IntArray, epoch: int) -> IntArray:
+            return lengths_of(40, epoch)[rows]
+
+    model = Model()
+    plan = BatchPlan(40, 8, 0, model.lengths)
+    plan.rows(0)
+    gone = weakref.ref(model)
+    del model, plan
+    gc.collect()
+    assert gone() is None

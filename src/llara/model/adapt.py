@@ -1,6 +1,7 @@
 """`backbone.adapt`: continued pretraining on a catalog's text, so that titles are known before they are ranked."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from llara.data import Catalog
-from llara.errors import ConfigError
+from llara.errors import ConfigError, DivergenceError
 from llara.model.precision import resolve_precision
 from llara.prompt import PromptEncoder
 
@@ -157,6 +158,9 @@ def adapt_backbone(
 
     Returns:
         Loss in nats per token of each step.
+
+    Raises:
+        DivergenceError: If a loss, a gradient or, at the end, a weight is not finite.
     """
     rng = np.random.default_rng([seed, 0xADA])
     sampler = BlockSampler(encoder, catalog, config)
@@ -176,11 +180,14 @@ def adapt_backbone(
         with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
             loss = _next_token_loss(model, ids, labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        losses.append(float(loss.detach()))
+        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+        for what, value in (("loss", losses[-1]), ("norm of the gradients", norm)):
+            if not math.isfinite(value):
+                raise _diverged(f"the {what} is {value}", step, config)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        losses.append(float(loss.detach()))
         if on_step is not None:
             on_step(step + 1, losses[-1])
     logger.info(
@@ -189,7 +196,19 @@ def adapt_backbone(
         losses[-1] if losses else 0,
     )
     model.eval()
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():  # the last step's, which no loss has seen
+            raise _diverged(f"weight '{name}' holds NaN or infinity", config.steps - 1, config)
     return losses
+
+
+def _diverged(what: str, step: int, config: AdaptConfig) -> DivergenceError:
+    rate = f"Lower backbone.adapt.learning_rate (now {config.learning_rate})"
+    return DivergenceError(
+        what,
+        where=f"step {step + 1} of {config.steps} of backbone.adapt",
+        remedy=f"{rate} or set backbone.precision to float32, and start anew.",
+    )
 
 
 def _next_token_loss(model: PreTrainedModel, ids: Tensor, labels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from llara.data.examples import Examples
 from llara.data.sequences import IntArray, Sequences
-from llara.errors import ConfigError, DataError
+from llara.errors import ConfigError, DataError, DivergenceError
 from llara.recommender.base import Recommender, SequentialRecommender
 from llara.recommender.checks import require_at_least
 from llara.recommender.windows import batch_windows, cut_windows
@@ -122,7 +122,7 @@ def fit_recommender(
 
     Raises:
         DataError: If there is nothing to train or validate on, or an item index is outside the catalog.
-        ConfigError: If the loss stops being a number.
+        DivergenceError: If the loss or a weight stops being finite; the recommender holds its best epoch's weights.
     """
     _refuse_misfit(recommender, sequences, validation)
     start = time.perf_counter()
@@ -135,17 +135,19 @@ def fit_recommender(
     best, best_weights = _NO_EPOCH, copy.deepcopy(recommender.state_dict())
     with torch.random.fork_rng(devices=_cuda_devices(recommender)):
         torch.manual_seed(config.seed)
-        for epoch, loss in enumerate(_train_epochs(recommender, sequences, config), start=1):
-            ndcg, hit_ratio = rank_validation(recommender, validation)
-            record = EpochRecord(epoch, loss, ndcg, hit_ratio, time.perf_counter() - start)
-            records.append(record)
-            _report(recommender, record, on_epoch)
-            if ndcg > best.validation_ndcg:
-                best, best_weights = record, copy.deepcopy(recommender.state_dict())
-            if epoch - best.epoch >= config.patience:
-                break
-    recommender.load_state_dict(best_weights)
-    recommender.eval()
+        try:
+            for epoch, loss in enumerate(_train_epochs(recommender, sequences, config), start=1):
+                ndcg, hit_ratio = rank_validation(recommender, validation)
+                record = EpochRecord(epoch, loss, ndcg, hit_ratio, time.perf_counter() - start)
+                records.append(record)
+                _report(recommender, record, on_epoch)
+                if ndcg > best.validation_ndcg:
+                    best, best_weights = record, copy.deepcopy(recommender.state_dict())
+                if epoch - best.epoch >= config.patience:
+                    break
+        finally:
+            recommender.load_state_dict(best_weights)
+            recommender.eval()
     return FitReport(len(records), best.epoch, best.validation_ndcg, time.perf_counter() - start, tuple(records))
 
 
@@ -182,7 +184,7 @@ def rank_in_catalog(recommender: Recommender, examples: Examples) -> IntArray:
 
 
 def _report(recommender: Recommender, record: EpochRecord, on_epoch: Callable[[EpochRecord], None] | None) -> None:
-    logger.info(
+    logger.debug(
         "%s epoch %d: loss %.4f, validation NDCG@10 %.4f",
         recommender.name,
         record.epoch,
@@ -213,12 +215,23 @@ def _train_epochs(recommender: SequentialRecommender, sequences: Sequences, conf
             total += loss.detach() * batch_targets
             count += batch_targets
         mean_loss = total.item() / count
-        if not math.isfinite(mean_loss):
-            raise ConfigError(
-                f"the loss of {recommender.name} became {mean_loss} in epoch {epoch}. "
-                f"Lower recommender.fit.learning_rate (now {config.learning_rate})."
-            )
+        _refuse_divergence(recommender, mean_loss, epoch=epoch, config=config)
         yield mean_loss
+
+
+def _refuse_divergence(recommender: Recommender, loss: float, *, epoch: int, config: FitConfig) -> None:
+    """Raise DivergenceError unless an epoch left a finite loss and finite weights; its last step has no loss yet."""
+    what = f"the loss of {recommender.name} is {loss}"
+    if math.isfinite(loss):
+        broken = [name for name, weight in recommender.named_parameters() if not torch.isfinite(weight).all()]
+        if not broken:
+            return
+        what = f"weight '{broken[0]}' of {recommender.name} holds NaN or infinity"
+    raise DivergenceError(
+        what,
+        where=f"epoch {epoch}",
+        remedy=f"Lower recommender.fit.learning_rate (now {config.learning_rate}) and start anew.",
+    )
 
 
 def _loss(

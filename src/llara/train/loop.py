@@ -1,6 +1,7 @@
 """The training loop: explicit, resumable at any step, every random choice a function of (seed, step, row)."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,12 +12,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from llara.data import CandidateSet, Examples, IntArray, sample_candidates
-from llara.errors import CheckpointError, ConfigError
+from llara.data import CandidateSet, Examples, IntArray
+from llara.errors import CheckpointError, ConfigError, DivergenceError
 from llara.model import Llara, autocast
 from llara.prompt import collate
 from llara.train.batches import BatchPlan
 from llara.train.curriculum import BoolArray, CurriculumConfig, draw_hybrid, hybrid_probability
+from llara.train.draws import Draws
 from llara.train.objectives import ObjectiveConfig, example_losses
 from llara.train.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
 from llara.train.state import (
@@ -35,9 +37,6 @@ from llara.train.state import (
 from llara.train.tracking import MetricsWriter, Record
 
 logger = logging.getLogger(__name__)
-
-_CANDIDATE_STREAM = 0x7EA1
-_TEMPLATE_STREAM = 0x3A6E
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,10 @@ class Trainer:
         self.fingerprint = fingerprint
         self.enough = enough
         self.prior = prior
-        self.plan = BatchPlan(len(examples), config.batch_size, config.seed, self._lengths)
+        self.draws = Draws(
+            examples, llara.encoder, config.num_negatives, answers=config.objective.uses_answer, seed=config.seed
+        )
+        self.plan = BatchPlan(len(examples), config.batch_size, config.seed, self.draws.lengths)
         self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
         self.validate_after = {
             round((place + 1) * self.total_steps / config.validations) for place in range(config.validations)
@@ -152,6 +154,8 @@ class Trainer:
 
         Raises:
             CheckpointError: If `resume` finds no checkpoint, or one of other settings or data.
+            DivergenceError: If a loss, a gradient or a weight is not finite. Checkpoints stay as they were, and the
+                model holds the best validated weights, or those that it began with.
         """
         optimizer = build_optimizer(self.llara, self.config.optimizer)
         counters = self._restore(optimizer) if resume else Counters(fingerprint=self.fingerprint)
@@ -172,6 +176,9 @@ class Trainer:
                     self._save(optimizer, counters)
                 if self.on_step is not None:
                     self.on_step(record)
+        except DivergenceError:
+            load_weights(self.llara, self._best_weights)
+            raise
         finally:
             writer.close()
         load_weights(self.llara, self._best_weights)
@@ -195,7 +202,12 @@ class Trainer:
         rows = self.plan.rows(step)
         probability, hybrid = self._hybrid_rows(rows, step)
         loss = self._accumulate(model, rows, hybrid, step)
-        self.accelerator.clip_grad_norm_(list(self.llara.trainable().values()), self.config.optimizer.max_gradient_norm)
+        norm = self.accelerator.clip_grad_norm_(
+            list(self.llara.trainable().values()), self.config.optimizer.max_gradient_norm
+        )
+        for what, value in (("loss", loss), ("norm of the gradients", float(norm))):
+            if not math.isfinite(value):
+                raise self._diverged(f"the {what} is {value}", step)
         optimizer.step()
         optimizer.zero_grad()
         return StepRecord(
@@ -236,26 +248,7 @@ class Trainer:
 
     def drawn(self, rows: IntArray, epoch: int) -> tuple[CandidateSet, list[int]]:
         """Candidates and wording of some rows in an epoch."""
-        candidates = sample_candidates(
-            self.examples.select(rows),
-            num_items=self.llara.catalog.num_items,
-            num_negatives=self.config.num_negatives,
-            seed=self.config.seed + _CANDIDATE_STREAM,
-            draw=epoch,
-            row_numbers=rows,
-        )
-        seeds = ([self.config.seed, _TEMPLATE_STREAM, epoch, int(row)] for row in rows)
-        return candidates, [int(np.random.default_rng(seed).integers(1 << 30)) for seed in seeds]
-
-    def _lengths(self, rows: IntArray, epoch: int) -> IntArray:
-        """Tokens of the prompts of some rows in an epoch, with their answers, [n]."""
-        examples = self.examples.select(rows)
-        candidates, templates = self.drawn(rows, epoch)
-        encoder = self.llara.encoder
-        lengths = encoder.prompt_lengths(examples.histories(), candidates.items.tolist(), templates)
-        if self.config.objective.uses_answer:
-            lengths += np.array([len(encoder.answer_tokens(int(target))) - 1 for target in examples.target])
-        return lengths
+        return self.draws.drawn(rows, epoch)
 
     def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> torch.Tensor:
         """Loss of each example of a micro-batch, [B]."""
@@ -286,12 +279,32 @@ class Trainer:
         step = counters.step + 1
         if not last and step not in self.validate_after:
             return replace(counters, step=step), None
+        self._refuse_broken_weights(counters.step)
         self.llara.eval()
         score = float(self.validate(self.llara))
-        if score <= counters.best_score:
+        if not score > counters.best_score:
             return replace(counters, step=step, fails=counters.fails + 1), score
         self._best_weights = trained_weights(self.llara)
         return replace(counters, step=step, best_step=step, best_score=score, fails=0), score
+
+    def _refuse_broken_weights(self, step: int) -> None:
+        """Weights are kept only after this: what the last step made of them, no loss has seen yet."""
+        for name, weight in self.llara.trainable().items():
+            if not torch.isfinite(weight).all():
+                raise self._diverged(f"weight '{name}' holds NaN or infinity", step)
+
+    def _diverged(self, what: str, step: int) -> DivergenceError:
+        optimizer = self.config.optimizer
+        lower = (
+            f"Lower train.optimizer.learning_rate (now {optimizer.learning_rate}) or train.optimizer.max_gradient_norm "
+            f"(now {optimizer.max_gradient_norm}), or set backbone.precision to float32"
+        )
+        if step == 0 and not what.startswith("weight"):
+            lower = "No weight has changed yet: set backbone.precision to float32, or use another backbone"
+        checkpoints = self.folder / "checkpoints" if self.folder is not None else None
+        kept = f" The last checkpoint in {checkpoints} is untouched." if checkpoints and checkpoints.is_dir() else ""
+        where = f"step {step + 1} of {self.total_steps}"
+        return DivergenceError(what, where=where, remedy=f"{lower}, and start anew.{kept}")
 
     def _save(self, optimizer: torch.optim.Optimizer, counters: Counters) -> None:
         if self.folder is None:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from llara.data import Examples, IntArray
-from llara.errors import ConfigError
+from llara.errors import ConfigError, DivergenceError
 from llara.model import Llara
 from llara.prompt import PromptEncoder
 from llara.train.curriculum import CurriculumConfig
@@ -175,6 +175,9 @@ def practise(
         objective: As in the training that follows.
         seed: Of rows, negatives and order.
         on_step: Called after each optimizer step; `step` starts again with each phase.
+
+    Raises:
+        DivergenceError: If a loss, a gradient or a weight is not finite.
     """
     vectors = text_vectors(llara.encoder)
     shares = np.array([phase.share for phase in config.phases])
@@ -208,7 +211,15 @@ def practise(
         trainer = Trainer(
             llara, rows, config=settings, validate=lambda _: 0.0, on_step=on_step, enough=progress.is_enough
         )
-        report = trainer.train()
+        try:
+            report = trainer.train()
+        except DivergenceError as error:
+            raise DivergenceError(
+                error.what,
+                where=f"{error.where} of practice phase {number + 1}",
+                remedy=f"Lower practice.learning_rate (now {config.learning_rate}) or set backbone.precision to "
+                "float32, and start anew.",
+            ) from error
         logger.info(
             "practice, %d history items and %d candidates: loss %.2f -> %.2f in %d steps, %.0f s",
             history_length, negatives + 1, progress.first(), progress.last(), report.steps, report.seconds,
