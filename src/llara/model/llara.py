@@ -27,7 +27,7 @@ from llara.model.backbone import (
 )
 from llara.model.kernels.allocation import keep_freed_memory
 from llara.model.kernels.last_layer import LastFeedForward
-from llara.model.kernels.lora import folded_adapters
+from llara.model.kernels.lora import folded_adapters, hold_folded
 from llara.model.loading import refuse_other_names
 from llara.model.nano import build_nano
 from llara.model.precision import resolve_precision
@@ -38,6 +38,7 @@ from llara.model.scoring import FloatArray, score_candidates
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.model.store import PROJECTOR_FILE, read_llara, save_llara
 from llara.model.tree import tree_attention
+from llara.model.turns import turn
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender, best_device
 
@@ -117,7 +118,9 @@ class Llara(nn.Module):
         scale = 0.5 * norm * width**-0.5 if config.part_vectors and config.backbone.path == NANO else 0.0
         vectors = torch.randn(2, width, generator=generator) * scale
         self.part_vectors = nn.Parameter(vectors, requires_grad=config.part_vectors)
-        self.last_feed_forward = LastFeedForward(model, recomputes=config.backbone.gradient_checkpointing)
+        self.last_feed_forward = LastFeedForward(
+            decoder(model), width=width, recomputes=config.backbone.gradient_checkpointing
+        )
 
     @classmethod
     def from_backbone(
@@ -249,12 +252,17 @@ class Llara(nn.Module):
         return self.encoder.tokenizer
 
     def folded(self) -> AbstractContextManager[bool]:
-        """Within the block, scoring and generation read weights with the adapter in them, see `folded_adapters`.
+        """Within the block, this thread scores and writes with the adapter in the weights, see `folded_adapters`.
 
-        For many rows: folding takes about as long as a few of them.
+        For many rows: folding takes about as long as a few of them. Free where `hold_folded` has done it already.
         """
         dtype = resolve_precision(self.config.backbone.precision, self.device)
         return folded_adapters(self.model, dtype=dtype)
+
+    def hold_folded(self) -> AbstractContextManager[object]:
+        """Within the block, `folded` finds its weights made, in whichever thread; the model must not be trained."""
+        dtype = resolve_precision(self.config.backbone.precision, self.device)
+        return hold_folded(self.model, dtype=dtype)
 
     def slot_vectors(self, batch: PromptBatch) -> Tensor:
         """The vector of each slot, [S, D]: projected item embedding in hybrid rows, the placeholder in the others."""
@@ -320,7 +328,9 @@ class Llara(nn.Module):
             prefix: What stands before every row of the batch and was read already; scoring only.
         """
         self.require_positions(int(batch.position_ids.max()) + 1 + (prefix.length if prefix is not None else 0))
-        with self.last_feed_forward.only(_places_read(batch, answer=answer, listwise=listwise)):
+        places = _places_read(batch, answer=answer, listwise=listwise)
+        B, T = batch.token_ids.shape
+        with self.last_feed_forward.only(places, shape=(B, T)), turn(causal_lm(self.model).config):
             hidden = self.hidden_states(batch, prefix=prefix)
         log_probs = self._answer_log_probs(hidden, batch) if answer else None
         scores = self._listwise(hidden, batch, prior) if listwise else None

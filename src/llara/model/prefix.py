@@ -9,6 +9,7 @@ from transformers import DynamicCache
 
 from llara.model.backbone import causal_lm, decoder
 from llara.model.tree import FULL, layer_kinds
+from llara.model.turns import turn
 from llara.prompt import EncodedPrompt, collate
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def read_prefix(llara: "Llara", prompt: EncodedPrompt, *, length: int, hybrid: b
     batch = collate([prompt.before(length)], hybrid=[hybrid], filler=llara.encoder.filler).to(llara.device)
     cache = DynamicCache()
     last = torch.tensor([length - 1], device=llara.device)  # no final state is needed, but one must be computed
-    with llara.last_feed_forward.only(last):
+    with llara.last_feed_forward.only(last, shape=(1, length)), turn(causal_lm(llara.model).config):
         decoder(llara.model)(inputs_embeds=llara.embed(batch), past_key_values=cache, use_cache=True)
     return Prefix(cache, length=length)
 

@@ -13,6 +13,7 @@ from llara.model.backbone import causal_lm
 from llara.model.precision import resolve_precision
 from llara.model.prefix import Prefix, read_prefix, rows_by_prefix
 from llara.model.settings import ScorerName
+from llara.model.turns import turn
 from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def score_candidates(
     Give several draws of the same histories in one call: their common beginning is then read once.
 
     Args:
-        llara: The model; put into evaluation mode.
+        llara: The model; put into evaluation mode. May score in many threads at once, but not while it is trained.
         histories: Item indices without padding, oldest first, one row each, [N].
         candidates: Item indices to score; the same number in each row, [N, C].
         scorer: `answer`: log-likelihood of the candidate's answer, end token included, in nats (exact: equals one pass
@@ -199,7 +200,7 @@ def generate_answers(
             )
             llara.require_positions(max(len(prompt.token_ids) for prompt in chosen) + max(limits))
             batch = collate_left(chosen, hybrid=[hybrid] * len(chosen), filler=llara.encoder.filler).to(llara.device)
-            with autocast(llara):
+            with autocast(llara), turn(lm.config):
                 written = lm.generate(  # type: ignore[operator]
                     inputs_embeds=llara.embed(batch),
                     attention_mask=batch.is_token.long(),

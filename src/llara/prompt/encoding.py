@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Annotated
 
 import numpy as np
@@ -17,6 +18,8 @@ from llara.prompt.templates import Template, templates_for
 from llara.prompt.tokens import make_frame, tokenize_titles
 
 ITEM_SEPARATOR = "\n"
+# A call changes settings of a shared tokenizer ("Already borrowed", says the Rust side when another thread reads them).
+_TOKENIZING = Lock()
 WORDING_PART, HISTORY_PART, CANDIDATE_PART = 0, 1, 2
 
 
@@ -162,7 +165,8 @@ class PromptEncoder:
         return max(self._filler, self.frame.end, *(max(tokens, default=0) for tokens in kinds))
 
     def _tokenize_wording(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        with _TOKENIZING:
+            return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def build(self, history: Sequence[int], candidates: Sequence[int], *, template: int = 0) -> HybridPrompt:
         """The prompt of one example in the wording number `template` (taken modulo their count)."""

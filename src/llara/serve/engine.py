@@ -1,7 +1,7 @@
 """The engine: a request (history) to a ranking. Knows nothing of HTTP or terminals."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +10,7 @@ from llara.run.recommending import Ranking, rank_catalog
 
 
 class Engine:
-    """A loaded run that answers requests; a context manager, which gives back what `close` does.
+    """A loaded run that answers requests, in many threads at once; a context manager, which ends with `close`.
 
     Args:
         llara: The model; must not be trained before `close`.
@@ -23,8 +23,9 @@ class Engine:
         self.llara = llara
         self.history_length = history_length
         self._held = ExitStack()
+        self._folds = fold
         if fold:
-            self._held.enter_context(llara.folded())
+            self._held.enter_context(llara.hold_folded())
 
     @classmethod
     def open(cls, folder: Path, *, history_length: int, fold: bool = True) -> "Engine":
@@ -37,6 +38,7 @@ class Engine:
 
     def close(self) -> None:
         """Free the folded weights; the engine still answers, and the model can be trained again."""
+        self._folds = False
         self._held.close()
 
     def __enter__(self) -> Self:
@@ -51,4 +53,7 @@ class Engine:
         Raises:
             DataError: If an item is unknown or the history is empty.
         """
-        return rank_catalog(self.llara, history, k=k, num_retrieved=num_retrieved, history_length=self.history_length)
+        with self.llara.folded() if self._folds else nullcontext():
+            return rank_catalog(
+                self.llara, history, k=k, num_retrieved=num_retrieved, history_length=self.history_length
+            )

@@ -1,7 +1,9 @@
 """The adapter's layers: what peft computes, in fewer passes over memory and with cheap dropout."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 import numpy as np
@@ -23,10 +25,13 @@ class LoraLinear(PeftLinear):
     is rounded to a multiple of 1 / 256 (0.1 becomes 26 / 256); what is kept is scaled to match.
 
     Attributes:
-        folded: Weights with the update in them, which `folded_adapters` lends for a while.
+        folded: Weights with the update in them, there while anybody holds them (`hold_folded`). Only passes within
+            `folded_adapters` read them, so that a result does not depend on what other threads hold.
+        holders: How many hold them.
     """
 
     folded: Tensor | None = None
+    holders: int = 0
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - peft's signature
         """The layer's output, [..., in] -> [..., out]."""
@@ -34,8 +39,9 @@ class LoraLinear(PeftLinear):
         name = self.active_adapters[0] if len(self.active_adapters) == 1 else None
         if name is None or args or kwargs or self.disable_adapters or self.merged or base.weight.requires_grad:
             return super().forward(x, *args, **kwargs)
-        if self.folded is not None and not torch.is_grad_enabled():
-            product = linear_product(x.flatten(0, -2).to(self.folded.dtype), self.folded)
+        folded = self.folded if id(self) in _FOLDED_HERE.get() else None
+        if folded is not None and not torch.is_grad_enabled():
+            product = linear_product(x.flatten(0, -2).to(folded.dtype), folded)
             return (product if base.bias is None else product + base.bias.to(product.dtype)).view(*x.shape[:-1], -1)
         dtype = x.dtype
         if torch.is_autocast_enabled(x.device.type):
@@ -54,32 +60,69 @@ class LoraLinear(PeftLinear):
         )
 
 
+# As in `last_layer`: no argument of a pass reaches the linear layers of a backbone.
+_FOLDED_HERE: ContextVar[frozenset[int]] = ContextVar(
+    "layers whose folded weights this thread reads",
+    default=frozenset(),
+)
+_FOLDING = threading.Lock()
+
+
+@contextmanager
+def hold_folded(model: nn.Module, *, dtype: torch.dtype) -> Iterator[tuple[LoraLinear, ...]]:
+    """Within the block, weights into which the adapters' updates are added exist; by itself that changes no result.
+
+    They are made once, however many threads hold them, and freed when the last one has left. The weights of the adapted
+    layers are in memory twice meanwhile; where a GPU has no room for them, nothing is folded.
+
+    Args:
+        model: With adapters or without; its weights must not change within the block.
+        dtype: Of the products.
+
+    Yields:
+        The layers that are folded.
+    """
+    layers = tuple(module for module in model.modules() if isinstance(module, LoraLinear))
+    with _FOLDING:
+        new = [layer for layer in layers if layer.folded is None]
+        if not _has_room(new):
+            layers = tuple(layer for layer in layers if layer.folded is not None)
+            new = []
+        for layer in new:
+            layer.folded = _folded(layer, dtype)
+        for layer in layers:
+            layer.holders += 1
+    try:
+        yield layers
+    finally:
+        with _FOLDING:
+            for layer in layers:
+                layer.holders -= 1
+                if layer.holders == 0:
+                    layer.folded = None
+
+
 @contextmanager
 def folded_adapters(model: nn.Module, *, dtype: torch.dtype) -> Iterator[bool]:
-    """Within the block, passes without gradients read weights into which the adapters' updates are added.
+    """Within the block, this thread's passes without gradients read weights with the adapters' updates in them.
 
     That saves all products with the adapters' matrices. In float32 the results are the same to rounding; in bfloat16
     the weights are rounded once more, which adds a tenth to the error that products in bfloat16 have anyway
-    (docs/experiments.md). The weights of the adapted layers are held twice meanwhile; where a GPU has no room for them,
-    nothing is folded.
+    (docs/experiments.md).
 
     Args:
-        model: With adapters or without; its weights must not change within the block. What is folded already stays so.
+        model: As in `hold_folded`, which this does.
         dtype: Of the products.
 
     Yields:
         Whether anything is folded.
     """
-    layers = [module for module in model.modules() if isinstance(module, LoraLinear) and module.folded is None]
-    if not _has_room(layers):
-        layers = []
-    try:
-        for layer in layers:
-            layer.folded = _folded(layer, dtype)
-        yield bool(layers)
-    finally:
-        for layer in layers:
-            layer.folded = None
+    with hold_folded(model, dtype=dtype) as layers:
+        token = _FOLDED_HERE.set(_FOLDED_HERE.get() | {id(layer) for layer in layers})
+        try:
+            yield bool(layers)
+        finally:
+            _FOLDED_HERE.reset(token)
 
 
 @torch.no_grad()
