@@ -48,12 +48,26 @@ def test_log_lines_go_to_stderr_from_info_up(capsys: pytest.CaptureFixture[str])
     assert shown.out == ""
 
 
-def test_progress_bar_is_silent_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_is_one_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with showing_progress() as listener, stage(listener, "training", 3) as advance:
         advance(2, "loss 1.0")
         advance(1)
+        advance.outcome = "best validation HR@1 0.5"
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "")
+    assert (shown.out, shown.err) == ("", "training: best validation HR@1 0.5, 0 s\n")
+
+
+def test_long_log_lines_are_not_wrapped_inside_what_they_quote(capsys: pytest.CaptureFixture[str]) -> None:
+    command = "llara data check " + "/long/path" * 30
+    before = logging.root.handlers[:], logging.root.level
+    try:
+        console.setup_logging()
+        logging.getLogger("llara.somewhere").warning("see `%s`", command)
+    finally:
+        logging.root.handlers[:], level = before
+        logging.root.setLevel(level)
+        logging.getLogger("llara").setLevel(logging.NOTSET)
+    assert capsys.readouterr().err == f"WARNING: see `{command}`\n"
 
 
 @pytest.mark.parametrize("title", ["[bold]Dune[/bold]", "[/nothing]", "Alien [1979]"])

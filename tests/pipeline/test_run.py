@@ -111,6 +111,27 @@ def test_training_prints_one_json_object_with_logs_apart(trained: "Trained") -> 
     assert saved == found["evaluation"]
 
 
+def test_training_into_a_pipe_is_a_line_per_stage_and_per_validation(trained: "Trained") -> None:
+    lines = trained.hybrid.err.strip().splitlines()
+    beginnings = [
+        "SASRec: best validation NDCG@10",
+        "loading the language model: ",
+        *(f"training hybrid LLaRA: step {step} of 10, loss " for step in (3, 7, 10)),
+        "training hybrid LLaRA: best validation HR@1",
+        "ranking with hybrid LLaRA (listwise): ",
+        "ranking with hybrid LLaRA (answer): ",
+        "generating with hybrid LLaRA (free generation): ",
+    ]
+    assert len(lines) == len(beginnings)
+    for line, beginning in zip(lines, beginnings, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_training_shows_where_its_time_went(trained: "Trained") -> None:
+    for stage in ("recommender", "backbone", "training", "evaluation", "together"):
+        assert stage in trained.text_only.err
+
+
 def test_training_shows_a_table_and_where_the_report_is(trained: "Trained") -> None:
     for part in ("popularity", "sasrec", "text-only", "(listwise)", "HR@1", "NDCG@10", "seconds"):
         assert part in trained.text_only.out

@@ -88,8 +88,12 @@ def train(
     Example: llara train configs/movielens-100k.yaml --set train.epochs=2
     """
     from llara.cli import console
+    from llara.run.arguments import require_config_file
+
+    require_config_file(config)
     from llara.cli.bars import showing_progress
     from llara.cli.showing import show_evaluation
+    from llara.cli.times import show_times
     from llara.run.config import load_config
     from llara.run.pipeline import train_run
 
@@ -100,6 +104,7 @@ def train(
         console.print_json(_train_summary(finished))
         return
     show_evaluation(finished.evaluated)
+    show_times({"this run": finished.seconds})
     console.say(f"\nrun folder  {finished.folder}\nreport      {finished.folder / 'report.html'}")
 
 
@@ -126,11 +131,15 @@ def plan(
     Example: llara plan configs/movielens-100k.yaml --set train.epochs=2
     """
     from llara.cli import console
+    from llara.run.arguments import require_config_file
+
+    require_config_file(config)
     from llara.cli.planning import show_plan
     from llara.run.config import load_config
     from llara.run.plan import plan_run
 
     console.setup_logging()
+    console.quiet_libraries()
     logging.getLogger("llara").setLevel(logging.WARNING)  # what the probes log is about the probes
     found = plan_run(load_config(config, overrides or []))
     if json:
@@ -167,6 +176,11 @@ def evaluate(
     Example: llara evaluate runs/movielens-100k --against runs/movielens-100k-text-only
     """
     from llara.cli import console
+    from llara.run.arguments import require_known_evaluation, require_run_folder
+
+    require_known_evaluation(part=part, rows=rows, scorer=scorer, draws=draws)
+    for folder in (run, *(against or [])):
+        require_run_folder(folder)
     from llara.cli.bars import showing_progress
     from llara.cli.showing import show_differences, show_evaluation
     from llara.run.reevaluation import reevaluate
@@ -217,10 +231,15 @@ def recommend(
     Example: llara recommend runs/movielens-100k --history "50,181,100" -k 10
     """
     from llara.cli import console
+    from llara.run.arguments import require_one_history, require_run_folder
+
+    require_one_history(user=user, history=history)
+    require_run_folder(run)
     from llara.cli.showing import show_recommendations
     from llara.run.recommending import recommend_from_run
 
     console.setup_logging()
+    console.quiet_libraries()
     ranking = recommend_from_run(run, user=user, history=history, k=k, num_retrieved=retrieve)
     if json:
         console.print_json(ranking.as_json())

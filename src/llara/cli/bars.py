@@ -1,4 +1,4 @@
-"""Progress on a terminal: a bar with rate and time left for each stage that runs."""
+"""Progress: a bar with rate and time left for the stage that runs, one line for each that has ended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,25 @@ from rich.progress import (
 )
 
 from llara.cli import console
-from llara.run.events import Event, Listener, Notice, StageFinished, StageProgressed, StageStarted
+from llara.run.events import (
+    Event,
+    LineListener,
+    Listener,
+    Notice,
+    StageFinished,
+    StageProgressed,
+    StageStarted,
+    finished_line,
+)
 
 
 @contextmanager
 def showing_progress() -> Iterator[Listener]:
-    """Within the block, what the yielded listener is told appears on stderr: bars where it is a terminal."""
+    """Within the block, what the yielded listener is told appears on stderr: bars on a terminal, lines elsewhere."""
+    console.quiet_libraries()
+    if not console.err.is_terminal:
+        yield LineListener(console.say)
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -31,7 +44,7 @@ def showing_progress() -> Iterator[Listener]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console.err, disable=not console.err.is_terminal) as progress:
+    with Progress(*columns, console=console.err) as progress:
         yield _listener(progress)
 
 
@@ -46,7 +59,8 @@ def _listener(progress: Progress) -> Listener:
                 tasks[stage] = progress.add_task(stage, total=total, note="")
             case StageProgressed(stage, done, _, note):
                 progress.update(tasks[stage], completed=done, note=note)
-            case StageFinished(stage, _):
-                progress.stop_task(tasks.pop(stage))
+            case StageFinished(stage):
+                progress.remove_task(tasks.pop(stage))
+                console.say(finished_line(event))
 
     return listen

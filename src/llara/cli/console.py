@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -22,14 +21,25 @@ err = Console(stderr=True)
 out = Console()
 
 
+class _LineHandler(logging.Handler):
+    """A line on stderr for each record, never wrapped: what it quotes can be copied, also from a pipe or a file."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname}: "
+        say(level + self.format(record))
+
+
 def setup_logging(*, verbose: bool = False) -> None:
     """Send our log lines to stderr; other libraries' below warnings stay silent."""
-    handler = RichHandler(console=err, show_path=False, show_time=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_LineHandler()], force=True)
     logging.getLogger("llara").setLevel(logging.DEBUG if verbose else logging.INFO)
     # Its notices about generation flags repeat per batch and help nobody who runs a recommender.
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging  # noqa: PLC0415  (slow; every caller needs it anyway)
+
+
+def quiet_libraries() -> None:
+    """Draw no bars of other libraries between ours. It imports transformers: call it once the arguments are checked."""
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415  (takes seconds)
 
     transformers_logging.disable_progress_bar()
 

@@ -4,6 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llara.cli import console
+from llara.cli.times import show_times
 from llara.evaluate import EvaluationReport, PairedTest, results_table
 from llara.run.evaluation import Evaluated
 from llara.run.quickstart import Quickstart
@@ -68,6 +69,7 @@ def show_quickstart(outcome: Quickstart) -> None:
     show_table(outcome.comparison)
     for report in outcome.generation.values():
         show_table(report)
+    show_times(outcome.stages)
     run = outcome.hybrid.folder
     console.say(
         f"\nDone in {outcome.seconds:.0f} s. The readers are simulated: these numbers show that the parts work\n"

@@ -190,7 +190,7 @@ def adapt_backbone(
         optimizer.zero_grad()
         if on_step is not None:
             on_step(step + 1, losses[-1])
-    logger.info(
+    logger.debug(
         "adapted the backbone in %.0f s: %.2f nats per token",
         time.perf_counter() - started,
         losses[-1] if losses else 0,

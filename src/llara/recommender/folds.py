@@ -11,7 +11,7 @@ from llara.data.examples import Examples
 from llara.data.sequences import IntArray, Sequences
 from llara.errors import ConfigError
 from llara.recommender.base import Recommender
-from llara.recommender.fit import FitConfig, FitReport, fit_recommender
+from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender
 
 _STREAM = 0xF01D
 
@@ -75,6 +75,7 @@ def fit_without_fold(
     fold_of_user: dict[int, int],
     validation: Examples,
     config: FitConfig,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> tuple[Recommender, FitReport]:
     """Fit a fresh recommender on all training users but those of one fold.
 
@@ -85,10 +86,10 @@ def fit_without_fold(
         fold_of_user: From `fold_of_users`.
         validation: Rows that stop the fitting; of held-out users, as for the recommender itself.
         config: Settings.
+        on_epoch: Called after each epoch.
     """
     kept = [place for place, user in enumerate(sequences.user_index.tolist()) if fold_of_user[user] != fold]
     recommender = build()
-    report = fit_recommender(
-        recommender, sequences.select(np.array(kept, dtype=np.int64)), validation=validation, config=config
-    )
+    some = sequences.select(np.array(kept, dtype=np.int64))
+    report = fit_recommender(recommender, some, validation=validation, config=config, on_epoch=on_epoch)
     return recommender, report

@@ -20,6 +20,7 @@ from llara.leakage import refuse_unknown_leaks
 from llara.model import BackboneConfig, LlaraConfig
 from llara.prompt import PromptConfig
 from llara.recommender import RecommenderConfig
+from llara.run.arguments import require_config_file
 from llara.train import PracticeConfig, TrainConfig
 
 
@@ -96,8 +97,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: If the file is missing, is not a YAML mapping, or a key or value is not valid.
     """
-    if not path.is_file():
-        raise ConfigError(f"config file {path} does not exist. See configs/ for commented examples.")
+    require_config_file(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

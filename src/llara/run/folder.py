@@ -21,14 +21,10 @@ from llara.data.files import DISK_ERRORS
 from llara.data.tables import read_parquet
 from llara.errors import CheckpointError, ConfigError, DataError
 from llara.leakage import LeakageFinding
+from llara.run.arguments import CONFIG_FILE, require_run_folder
 from llara.run.config import RunConfig, config_to_dict, dump_config, load_config
 
-CONFIG_FILE, MANIFEST_FILE, HISTORIES_FILE, EVALUATION_FILE = (
-    "config.yaml",
-    "manifest.json",
-    "histories.parquet",
-    "evaluation.json",
-)
+MANIFEST_FILE, HISTORIES_FILE, EVALUATION_FILE = "manifest.json", "histories.parquet", "evaluation.json"
 _LIBRARIES = ("llara", "torch", "transformers", "peft", "accelerate", "polars", "numpy")
 
 
@@ -181,11 +177,7 @@ def read_config(folder: Path) -> RunConfig:
     Raises:
         CheckpointError: If `folder` is no run folder.
     """
-    if not (folder / CONFIG_FILE).is_file():
-        hint = f" An interrupted run is at {folder}.partial." if Path(f"{folder}.partial").is_dir() else ""
-        raise CheckpointError(
-            f"{folder} is no run folder: it has no {CONFIG_FILE}.{hint} Give one made by `llara train`."
-        )
+    require_run_folder(folder)
     return load_config(folder / CONFIG_FILE)
 
 

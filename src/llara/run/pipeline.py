@@ -1,13 +1,10 @@
 """A whole run: recommender, LLaRA, evaluation, into a run folder."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
 
 from llara.data import Dataset, Split, held_out_examples, item_order, load_dataset, split_dataset
 from llara.evaluate import RankingTask, build_task, calibrate_prior, calibrated_hit_ratio, judge_llara
@@ -16,6 +13,8 @@ from llara.model import Llara, ScorerName
 from llara.model.backbone import NANO
 from llara.model.loading import check_backbone_folder
 from llara.recommender import (
+    EpochRecord,
+    FitReport,
     FoldRecommenders,
     Recommender,
     SequentialRecommender,
@@ -28,7 +27,7 @@ from llara.recommender import (
 )
 from llara.run.config import RunConfig
 from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation
-from llara.run.events import Advance, Listener, ignore, stage
+from llara.run.events import Advance, Listener, Notice, ignore, stage
 from llara.run.folder import (
     RunFolder,
     continue_run,
@@ -41,8 +40,6 @@ from llara.run.folder import (
 )
 from llara.run.leaks import accept_data
 from llara.train import StepRecord, Trainer, TrainReport, practise
-
-logger = logging.getLogger(__name__)
 
 _STOPPING_ROWS = 2000
 _START_FOLDER, _RECOMMENDER_FOLDER, _FOLDS_FOLDER = "start", "recommender", "folds"
@@ -131,18 +128,18 @@ def _fill_run(
     write_config(run.partial, config)
     write_manifest(run.partial, config, dataset, watch.seconds, leakage=leakage)
     llara = _start_model(config, dataset, split, run, start=start, resume=resume, watch=watch, listener=listener)
-    folds = _fold_recommenders(config, llara, dataset, split, run=run, watch=watch)
+    folds = _fold_recommenders(config, llara, dataset, split, run=run, watch=watch, listener=listener)
     with watch.measure("training"):
         training = _train(
             config, llara, split, validation, run, dataset=dataset, folds=folds, resume=resume, listener=listener
         )
     if calibrates(config, llara):
-        with watch.measure("calibration"):
+        with watch.measure("calibration"), stage(listener, "calibrating on validation rows", 1) as advance:
             weights = calibrate_prior(llara, validation, batch_size=config.evaluate.batch_size)
-        logger.info(
-            "calibrated on validation: head %.2f, recommender %.2f (nats per target %.4f -> %.4f)",
-            weights.head, weights.prior, weights.loss_before, weights.loss_after,
-        )  # fmt: skip
+            advance.outcome = (
+                f"head {weights.head:.2f}, recommender {weights.prior:.2f} "
+                f"(nats per target {weights.loss_before:.4f} -> {weights.loss_after:.4f})"
+            )
     with watch.measure("evaluation"):
         evaluated = evaluate_run(llara, split, test, config=config, leakage=leakage, listener=listener)
     llara.save_pretrained(run.partial)
@@ -184,13 +181,16 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_start(config: RunConfig, folder: Path, *, listener: Listener = ignore) -> None:
+def make_start(config: RunConfig, folder: Path, *, listener: Listener = ignore) -> dict[str, float]:
     """Recommender, backbone and practice of a run, saved for several runs that differ in their training only.
 
     Args:
         config: Its curriculum and evaluation do not matter here.
         folder: Where to; replaced if it is there.
         listener: Told of progress.
+
+    Returns:
+        Seconds of each stage.
 
     Raises:
         DataError: If the data leaks in a way that is not allowed.
@@ -199,7 +199,9 @@ def make_start(config: RunConfig, folder: Path, *, listener: Listener = ignore) 
     split = split_dataset(dataset, config.data.split)
     accept_data(config, dataset, split, test_task(config, dataset, split))
     _remove(folder)
-    _new_model(config, dataset, split, folder, watch=Stopwatch(), listener=listener).save_pretrained(folder)
+    watch = Stopwatch()
+    _new_model(config, dataset, split, folder, watch=watch, listener=listener).save_pretrained(folder)
+    return watch.seconds
 
 
 def _start_model(
@@ -231,9 +233,10 @@ def _new_model(
     config: RunConfig, dataset: Dataset, split: Split, folder: Path, *, watch: Stopwatch, listener: Listener
 ) -> Llara:
     """Fit the recommender (kept in `folder`), start the backbone, practise."""
-    fitted = _fit(config, dataset, split, folder / _RECOMMENDER_FOLDER, watch)
+    fitted = _fit(config, dataset, split, folder / _RECOMMENDER_FOLDER, watch=watch, listener=listener)
     adapt_steps = config.backbone.adapt.steps
-    with watch.measure("backbone"), stage(listener, "reading the catalog", adapt_steps) as advance:
+    label = "reading the catalog" if adapt_steps else "loading the language model"
+    with watch.measure("backbone"), stage(listener, label, max(1, adapt_steps)) as advance:
         llara = Llara.from_backbone(
             config.backbone, fitted, dataset.catalog, config=config.llara, on_adapt_step=_adapt_notes(advance)
         )
@@ -255,23 +258,44 @@ def trained_scorer(config: RunConfig) -> ScorerName:
     return "listwise" if config.train.objective.uses_listwise else "answer"
 
 
-def _fit(config: RunConfig, dataset: Dataset, split: Split, folder: Path, watch: Stopwatch) -> Recommender:
+def _fit(
+    config: RunConfig, dataset: Dataset, split: Split, folder: Path, *, watch: Stopwatch, listener: Listener
+) -> Recommender:
     if (folder / "recommender.json").is_file():
         return load_recommender(folder)
     recommender = build_untrained(config, dataset)
-    with watch.measure("recommender"):
-        report = fit_recommender(
-            recommender,
-            split.train_sequences,
-            validation=held_out_examples(dataset.log, split, config.data.split, limit=_STOPPING_ROWS),
-            config=config.recommender.fit,
+    with watch.measure("recommender"), _fit_events(listener, type(recommender).__name__, config) as events:
+        events.ended(
+            fit_recommender(
+                recommender,
+                split.train_sequences,
+                validation=held_out_examples(dataset.log, split, config.data.split, limit=_STOPPING_ROWS),
+                config=config.recommender.fit,
+                on_epoch=events.on_epoch,
+            )
         )
-    logger.info(
-        "%s: best validation NDCG@10 (full ranking) %.4f after epoch %d, %.0f s",
-        recommender.name, report.best_validation, report.best_epoch, report.seconds,
-    )  # fmt: skip
     save_recommender(recommender, folder)
     return recommender
+
+
+class _FitEvents:
+    """Says how fitting a recommender goes on and what came of it."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._advance(1, f"loss {record.loss:.3f} validation NDCG@10 {record.validation_ndcg:.4f}")
+
+    def ended(self, report: FitReport) -> None:
+        measured = f"validation NDCG@10 in the catalog {report.best_validation:.4f}"
+        self._advance.outcome = f"best {measured} after epoch {report.best_epoch}" if report.epochs_run else measured
+
+
+@contextmanager
+def _fit_events(listener: Listener, name: str, config: RunConfig) -> Iterator[_FitEvents]:
+    with stage(listener, name, config.recommender.fit.epochs) as advance:
+        yield _FitEvents(advance)
 
 
 def build_untrained(config: RunConfig, dataset: Dataset) -> Recommender:
@@ -286,7 +310,14 @@ def build_untrained(config: RunConfig, dataset: Dataset) -> Recommender:
 
 
 def _fold_recommenders(
-    config: RunConfig, llara: Llara, dataset: Dataset, split: Split, *, run: RunFolder, watch: Stopwatch
+    config: RunConfig,
+    llara: Llara,
+    dataset: Dataset,
+    split: Split,
+    *,
+    run: RunFolder,
+    watch: Stopwatch,
+    listener: Listener,
 ) -> FoldRecommenders | None:
     """Recommenders whose judgment of training rows is not their memory; None where no such judgment is used."""
     uses_prior = config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise
@@ -299,15 +330,14 @@ def _fold_recommenders(
     for fold in range(config.prior_folds):
         folder = run.partial / _FOLDS_FOLDER / str(fold)
         if not (folder / "recommender.json").is_file():
-            with watch.measure("prior folds"):
+            name = f"{type(llara.recommender).__name__} without fold {fold + 1} of {config.prior_folds}"
+            with watch.measure("prior folds"), _fit_events(listener, name, config) as events:
                 fitted, report = fit_without_fold(
                     lambda: build_untrained(config, dataset), split.train_sequences, fold=fold,
                     fold_of_user=fold_of_user, validation=validation, config=config.recommender.fit,
+                    on_epoch=events.on_epoch,
                 )  # fmt: skip
-            logger.info(
-                "prior without fold %d of %d: best validation NDCG@10 %.4f, %.0f s",
-                fold + 1, config.prior_folds, report.best_validation, report.seconds,
-            )  # fmt: skip
+                events.ended(report)
             save_recommender(fitted, folder)
         recommenders.append(load_recommender(folder))
     return FoldRecommenders(recommenders, fold_of_user)
@@ -344,18 +374,21 @@ def _train(
         prior=folds.log_probs if folds is not None else None,
     )
     label = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
-    with _training_events(listener, f"training {label}", trainer.total_steps) as on_step:
+    with _training_events(listener, f"training {label}", trainer.total_steps) as (on_step, advance):
         trainer.on_step = on_step
         report = trainer.train(resume=resume)
-    logger.info(
-        "%s: best validation HR@1 %.4f after step %d of %d, %.0f s",
-        label, report.best_validation, report.best_step, trainer.total_steps, report.seconds,
-    )  # fmt: skip
+        advance.outcome = (
+            f"best validation HR@1 {report.best_validation:.4f} after step {report.best_step} of {trainer.total_steps}"
+        )
     return report
 
 
 def _adapt_notes(advance: Advance) -> Callable[[int, float], None]:
-    return lambda _, loss: advance(1, f"loss {loss:.2f}")
+    def on_step(_: int, loss: float) -> None:
+        advance.outcome = f"{loss:.2f} nats per token"
+        advance(1, advance.outcome)
+
+    return on_step
 
 
 @contextmanager
@@ -369,29 +402,26 @@ def _practice_events(listener: Listener, steps: int) -> Iterator[Callable[[StepR
             advance(1, note)
 
         yield on_step
+        advance.outcome = note
         advance(steps - done, note)  # phases that were good enough before their end
 
 
 @contextmanager
-def _training_events(listener: Listener, label: str, total: int) -> Iterator[Callable[[StepRecord], None]]:
+def _training_events(
+    listener: Listener, label: str, total: int
+) -> Iterator[tuple[Callable[[StepRecord], None], Advance]]:
+    """Each step moves the bar; each validation is a line of its own."""
     with stage(listener, label, total) as advance:
         done = 0
         best = ""
 
         def on_step(record: StepRecord) -> None:
             nonlocal done, best
+            loss = f"loss {record.loss:.3f} p(hybrid) {record.hybrid_planned:.2f}"
             if record.validation_hit_ratio is not None:
-                best = f" val HR@1 {record.validation_hit_ratio:.3f}"
-            note = (
-                f"loss {record.loss:.3f} p(hybrid) {record.hybrid_planned:.2f} "
-                f"{record.examples_per_second:.0f} ex/s{best}"
-            )
-            advance(record.step + 1 - done, note)
+                best = f" validation HR@1 {record.validation_hit_ratio:.4f}"
+                listener(Notice(f"{label}: step {record.step + 1} of {total}, {loss}{best}"))
+            advance(record.step + 1 - done, f"{loss} {record.examples_per_second:.0f} ex/s{best}")
             done = record.step + 1
 
-        yield on_step
-
-
-def device_name() -> str:
-    """What the run computed on."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+        yield on_step, advance

@@ -74,12 +74,23 @@ class Quickstart:
         hybrid: LLaRA trained on the curriculum, from the same start.
         comparison: Popularity, recommender, text-only and hybrid LLaRA on the same candidates.
         seconds: Wall time of all of it.
+        start_seconds: Of each stage that both runs share.
     """
 
     text_only: FinishedRun
     hybrid: FinishedRun
     comparison: EvaluationReport
     seconds: float
+    start_seconds: dict[str, float]
+
+    @property
+    def stages(self) -> dict[str, dict[str, float]]:
+        """Seconds of each stage: those that both runs share, and each run's own, which passed at the same time."""
+        return {
+            "both": self.start_seconds,
+            "text-only": self.text_only.seconds,
+            "hybrid": self.hybrid.seconds,
+        }
 
     @property
     def generation(self) -> dict[str, EvaluationReport]:
@@ -95,6 +106,7 @@ class Quickstart:
             "run": str(self.hybrid.folder),
             "report": str(self.hybrid.folder / "report.html"),
             "seconds": round(self.seconds, 1),
+            "stages": self.stages,
         }
 
 
@@ -123,7 +135,7 @@ def run_quickstart(
     make_sample(Path(config.data.folder), seed=seed, force=force or not _finished(folder))
     listener(Notice("2/4 recommender, and a small language model that practises on the catalog"))
     start = folder / "start"
-    make_start(config, start, listener=listener)
+    start_seconds = make_start(config, start, listener=listener)
     listener(Notice("3/4 text-only and hybrid LLaRA, from the same start"))
     text_config = replace(
         config,
@@ -135,7 +147,7 @@ def run_quickstart(
     listener(Notice("4/4 comparison on the same candidates"))
     report = _side_by_side(text_only, hybrid)
     _save_comparison(hybrid, report, config)
-    return Quickstart(text_only, hybrid, report, time.perf_counter() - started)
+    return Quickstart(text_only, hybrid, report, time.perf_counter() - started, start_seconds)
 
 
 def _finished(folder: Path) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llara.errors import ConfigError
 from llara.model import Llara, Recommendation
+from llara.run.arguments import require_one_history
 from llara.run.folder import read_config, read_history
 
 
@@ -51,8 +51,7 @@ def recommend_from_run(run: Path, *, user: str | None, history: str | None, k: i
         ConfigError: Unless exactly one of `user` and `history` is given.
         DataError: If the user or an item is unknown.
     """
-    if (user is None) == (history is None):
-        raise ConfigError("give either --user ID or --history ID,ID,... (item ids, oldest first), not both or neither.")
+    require_one_history(user=user, history=history)
     config = read_config(run)
     items: list[int | str]
     if user is not None:

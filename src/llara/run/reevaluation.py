@@ -9,6 +9,7 @@ from llara.errors import ConfigError, DataError
 from llara.evaluate import Judged, PairedTest, Part, RankingTask, build_task, judge_llara, model_name, paired_test
 from llara.leakage import refuse_unknown_leaks
 from llara.model import Llara, ScorerName
+from llara.run.arguments import require_known_evaluation
 from llara.run.config import RunConfig
 from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation
 from llara.run.events import Listener, ignore
@@ -85,13 +86,8 @@ def reevaluate(
         ConfigError: If an option is unknown or the output exists.
         DataError: If runs were not trained on the same data, or it leaks in a way that is not allowed.
     """
-    chosen = _part(part)
-    if rows not in ("last", "dense"):
-        raise ConfigError(f"--rows must be last or dense, got '{rows}'.")
-    if scorer not in ("all", "auto", "answer", "listwise"):
-        raise ConfigError(f"--scorer must be auto, answer, listwise or all, got '{scorer}'.")
-    if draws is not None and draws < 1:
-        raise ConfigError(f"--draws must be at least 1, got {draws}.")
+    require_known_evaluation(part=part, rows=rows, scorer=scorer, draws=draws)
+    chosen: Part = "test" if part == "test" else "validation"
     refuse_unknown_leaks(allow_leaks, where="--allow-leak")
     opened = open_finished(run, data)
     task = _task(opened, chosen, draws, dense=rows == "dense")
@@ -127,14 +123,6 @@ def _differences(evaluated: Evaluated, model: str, others: Sequence[str]) -> dic
         name: paired_test(ours.row_hits(), evaluated.report.result(name).row_hits(), level=level, users=ours.users)
         for name in others
     }
-
-
-def _part(name: str) -> Part:
-    if name == "test":
-        return "test"
-    if name == "validation":
-        return "validation"
-    raise ConfigError(f"--task must be test or validation, got '{name}'.")
 
 
 def _task(opened: OpenedRun, part: Part, draws: int | None, *, dense: bool) -> RankingTask:

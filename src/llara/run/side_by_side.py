@@ -16,8 +16,10 @@ from transformers.utils import logging as transformers_logging
 
 from llara.errors import LlaraError
 from llara.run.config import RunConfig
-from llara.run.events import Listener, Notice, ignore
+from llara.run.events import LineListener, Listener, Notice, ignore
 from llara.run.pipeline import FinishedRun, train_run
+
+logger = logging.getLogger(__name__)
 
 Log: TypeAlias = "Queue[logging.LogRecord]"  # Queue takes no type while the program runs
 
@@ -27,7 +29,7 @@ def train_both(
 ) -> tuple[FinishedRun, FinishedRun]:
     """Train two runs from the same start, replacing earlier ones: at once where there are threads for both.
 
-    The first one trains in a process of its own, without a progress bar; what it logs is shown here. On one thread, or
+    The first one trains in a process of its own, without a progress bar; its progress is logged here. On one thread, or
     where both would share a GPU, the second waits for the first.
 
     Args:
@@ -97,7 +99,7 @@ def _train_elsewhere(config: RunConfig, start: Path, threads: int, log: Log, ans
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:
-        answers.send(train_run(config, start=start, force=True))
+        answers.send(train_run(config, start=start, force=True, listener=LineListener(logger.info)))
     except KeyboardInterrupt:
         answers.close()  # the other process was interrupted as well, and says so
     except LlaraError as error:
