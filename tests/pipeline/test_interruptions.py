@@ -56,6 +56,10 @@ def test_killed_run_is_no_run_and_resumes_to_what_an_uninterrupted_one_gives(wor
     command = [str(Path(sys.executable).with_name("llara")), "train", str(config), *LONGER]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_for(partial / "checkpoints" / "last" / "state.json", process)
+    for flags in ((), ("--resume",), ("--force",)):
+        second = world.llara("train", config, *LONGER, *flags).refused()
+        assert f"a run is in progress at {final}: process {process.pid} on" in second
+    assert process.poll() is None, "the second command harmed the first"
     process.kill()
     process.wait()
     assert not final.exists()
@@ -141,6 +145,23 @@ def test_force_replaces_nothing_that_is_no_run(world: "World") -> None:
     assert (precious / "thesis.txt").read_text() == "years of work"
 
 
+def test_force_deletes_nothing_beside_the_run(world: "World") -> None:
+    shutil.copytree(world.text_only, world.folder / "kept")
+    for name in ("kept.old", "kept.partial.old"):
+        (world.folder / name).mkdir()
+        (world.folder / name / "thesis.txt").write_text("years of work")
+    assert world.llara("train", world.config("kept"), "--force").code == 0
+    for name in ("kept.old", "kept.partial.old"):
+        assert (world.folder / name / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_evaluation_never_replaces_a_run(world: "World") -> None:
+    before = world.contents(world.text_only)
+    message = world.llara("evaluate", world.hybrid, "--output", world.text_only, "--force").refused()
+    assert "--force will not replace it" in message
+    assert world.contents(world.text_only) == before
+
+
 @pytest.mark.parametrize("size", [500, 20_000, 60_000], ids=["settings", "recommender", "backbone"])
 def test_full_disk_spares_the_earlier_run_and_resume_goes_on(world: "World", size: int) -> None:
     name = f"full-{size}"
@@ -163,12 +184,13 @@ def test_full_disk_spares_the_earlier_dataset_and_evaluation(world: "World") -> 
     log, items = world.folder / "log.csv", world.folder / "items.csv"
     data, evaluation = world.folder / "kept-data", world.folder / "kept-evaluation"
     shutil.copytree(world.data, data)
-    shutil.copytree(world.hybrid, evaluation)
+    judge = ("evaluate", world.hybrid, "--output", evaluation, "--draws", "1")
+    assert world.llara(*judge).code == 0
     before = world.contents(data), world.contents(evaluation)
     with _largest_file(300):
         imported = world.llara("data", "import", log, data, "--items", items, "--force")
     with _largest_file(20_000):
-        evaluated = world.llara("evaluate", world.hybrid, "--output", evaluation, "--force", "--draws", "1")
+        evaluated = world.llara(*judge, "--force")
     for outcome in (imported, evaluated):
         assert "cannot write" in outcome.refused()
         assert "untouched" in outcome.refused()

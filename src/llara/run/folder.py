@@ -3,11 +3,10 @@
 import hashlib
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +16,17 @@ import polars as pl
 from safetensors import SafetensorError
 
 from llara.data import Dataset, write_parquet
-from llara.data.files import DISK_ERRORS
+from llara.data.files import DISK_ERRORS, is_own, remove_own, swap_in
 from llara.data.tables import read_parquet
 from llara.errors import CheckpointError, ConfigError, DataError
 from llara.leakage import LeakageFinding
 from llara.run.arguments import CONFIG_FILE, require_run_folder
 from llara.run.config import RunConfig, config_to_dict, dump_config, load_config
+from llara.run.lock import hold, write_owner
 
 MANIFEST_FILE, HISTORIES_FILE, EVALUATION_FILE = "manifest.json", "histories.parquet", "evaluation.json"
+RUN_MARKER = ".llara-run"
+"""In every folder that `llara train` makes, also while it fills it: nothing without it is ever replaced."""
 _LIBRARIES = ("llara", "torch", "transformers", "peft", "accelerate", "polars", "numpy")
 
 
@@ -36,45 +38,75 @@ class RunFolder:
     partial: Path
 
     def finish(self) -> None:
-        """Put the complete run in its place; an old one steps aside first and is removed last."""
-        old = self.final.with_name(self.final.name + ".old")
-        if self.final.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            self.final.rename(old)
-        self.partial.rename(self.final)
-        shutil.rmtree(old, ignore_errors=True)
+        """Put the complete run in its place; an old one steps aside first and is removed last.
+
+        Raises:
+            ConfigError: If something that is no run has appeared in its place meanwhile; the run stays in `partial`.
+        """
+        swap_in(self.partial, self.final, marker=RUN_MARKER)
 
 
-def open_run(output: str, *, resume: bool, force: bool) -> RunFolder:
-    """Claim a run folder before any work starts.
+@contextmanager
+def open_run(output: str, *, resume: bool, force: bool) -> Iterator[RunFolder]:
+    """Claim a run folder before any work starts, and hold it against other processes while the block runs.
 
     Raises:
-        ConfigError: If the run exists (and no `force`), or an interrupted one is there (and neither flag).
+        ConfigError: If the run exists (and no `force`), an interrupted one is there (and neither flag), another
+            process is at it, or something that is no run is in the way.
         CheckpointError: If there is nothing to resume.
     """
     final = Path(output)
     run = RunFolder(final, final.with_name(final.name + ".partial"))
     if resume:
-        if not run.partial.is_dir():
-            done = " It is finished already." if final.exists() else ""
-            raise CheckpointError(f"no interrupted run at {run.partial}.{done} Start without --resume.")
-        return run
-    if final.exists() and not force:
-        raise ConfigError(f"{final} exists already. Choose another output with --set output=..., or pass --force.")
-    if final.exists() and not (final / CONFIG_FILE).is_file():
-        raise ConfigError(f"{final} is no run folder (no {CONFIG_FILE}); --force will not replace it. Choose another.")
-    if run.partial.exists() and not force:
+        _refuse_unless_interrupted(run)  # before anything is written
+    with ExitStack() as held:
+        with _explain_claim(run.partial):
+            held.enter_context(hold(final, owner_file=run.partial / RUN_MARKER))
+            if resume:
+                _refuse_unless_interrupted(run)  # it may have been finished by another process meanwhile
+            else:
+                _refuse_taken(run, force=force)
+                remove_own(run.partial, marker=RUN_MARKER)
+                run.partial.mkdir()
+            write_owner(run.partial / RUN_MARKER)
+        yield run
+
+
+def _refuse_unless_interrupted(run: RunFolder) -> None:
+    if not (run.partial / RUN_MARKER).is_file():
+        done = " It is finished already." if run.final.exists() else ""
+        raise CheckpointError(f"no interrupted run at {run.partial}.{done} Start without --resume.")
+
+
+def _refuse_taken(run: RunFolder, *, force: bool) -> None:
+    if run.final.exists():
+        if not force:
+            raise ConfigError(
+                f"{run.final} exists already. Choose another output with --set output=..., or pass --force."
+            )
+        if not is_own(run.final, marker=RUN_MARKER):
+            raise ConfigError(
+                f"{run.final} is no run folder (no {RUN_MARKER}); --force will not replace it. Choose another."
+            )
+    if run.partial.exists() and not is_own(run.partial, marker=RUN_MARKER):
+        raise ConfigError(
+            f"{run.partial} is in the way: the run is written there first, and llara did not make that folder "
+            f"(no {RUN_MARKER}). Move it away, or choose another output with --set output=..."
+        )
+    if (run.partial / RUN_MARKER).is_file() and not force:
         raise ConfigError(
             f"an interrupted run is at {run.partial}. Continue it with --resume, or start over with --force."
         )
-    shutil.rmtree(run.partial, ignore_errors=True)
+
+
+@contextmanager
+def _explain_claim(partial: Path) -> Iterator[None]:
     try:
-        run.partial.mkdir(parents=True)
+        yield
     except OSError as error:
         raise ConfigError(
-            f"cannot create {run.partial}: {error.strerror}. Choose a folder that you may write to."
+            f"cannot create {partial}: {error.strerror or error}. Choose a folder that you may write to."
         ) from error
-    return run
 
 
 def continue_run(run: RunFolder, config: RunConfig, dataset: Dataset) -> None:

@@ -100,10 +100,9 @@ def train_run(
     validation = validation_task(config, dataset, split)
     test = test_task(config, dataset, split)
     leakage = accept_data(config, dataset, split, test, quiet=start is not None)  # `make_start` has warned
-    run = open_run(config.output, resume=resume, force=force)
-    if resume:
-        continue_run(run, config, dataset)
-    with explain_refusal(run):
+    with open_run(config.output, resume=resume, force=force) as run, explain_refusal(run):
+        if resume:
+            continue_run(run, config, dataset)
         return _fill_run(
             config, dataset, split, run, validation=validation, test=test, leakage=leakage, start=start, resume=resume,
             listener=listener,

@@ -17,6 +17,9 @@ from llara.run.folder import fingerprint_data, read_config, read_manifest
 from llara.run.leaks import accept_data
 from llara.run.pipeline import trained_scorer
 
+EVALUATION_MARKER = ".llara-evaluation"
+"""In every folder that `llara evaluate` makes; evaluation.json lies in runs as well, which nothing may replace."""
+
 
 @dataclass(frozen=True)
 class OpenedRun:
@@ -94,7 +97,7 @@ def reevaluate(
     leakage = accept_data(opened.config, opened.dataset, opened.split, task, also_allowed=allow_leaks)
     scorers = _scorers(opened, scorer)
     folder = output or run / "evaluations" / (part if rows == "last" else f"{part}-{rows}")
-    with new_folder(folder, force=force, marker="evaluation.json") as partial:
+    with new_folder(folder, force=force, marker=EVALUATION_MARKER) as partial:
         others = [entry for other in against for entry in _judge_other(other, task, data=data)]
         evaluated = evaluate_run(
             opened.llara,
