@@ -110,6 +110,18 @@ def test_the_targets_column_is_uniform_and_independent_of_the_target() -> None:
     assert stats.chisquare(table.sum(axis=0)).pvalue > 0.001
 
 
+@pytest.mark.parametrize("num_negatives", [1, 4, 19])
+def test_the_targets_column_tells_nothing_about_the_negatives(num_negatives: int) -> None:
+    rows, num_items = 6000, 1000
+    candidates = sample_candidates(
+        random_examples(rows, num_items), num_items=num_items, num_negatives=num_negatives, seed=3
+    )
+    is_negative = np.arange(num_negatives + 1) != candidates.target_column[:, None]
+    negatives = candidates.items[is_negative].reshape(rows, num_negatives)
+    told = np.corrcoef(candidates.target_column, negatives.mean(axis=1))[0, 1]
+    assert abs(told) < 4 / np.sqrt(rows)  # .05; by chance once in 16,000
+
+
 def test_the_column_stays_when_the_target_changes() -> None:
     columns = {
         int(

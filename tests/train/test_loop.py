@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from llara.data import Examples
 from llara.errors import ConfigError, DataError
@@ -323,7 +324,9 @@ def test_dropout_differs_by_step_and_micro_batch(tiny_llara: Build, make_example
     assert len(seeds) == len(set(seeds)) == 10
 
 
-def test_a_real_validation_can_be_called(tiny_llara: Build, make_examples: MakeExamples) -> None:
+def test_a_validation_that_scores_with_the_model_finds_its_best_again_at_the_end(
+    tiny_llara: Build, make_examples: MakeExamples
+) -> None:
     examples = make_examples(20)
 
     def validate(llara: Llara) -> float:
@@ -331,8 +334,40 @@ def test_a_real_validation_can_be_called(tiny_llara: Build, make_examples: MakeE
         scores = score_candidates(llara, examples.histories(), items, scorer="listwise")
         return float((scores.argmax(axis=1) == 0).mean())
 
-    report = Trainer(tiny_llara(), examples, config=settings(), validate=validate).train()
-    assert 0.0 <= report.best_validation <= 1.0
+    seen: list[float | None] = []
+    config = settings(optimizer=OptimizerConfig(learning_rate=0.03))
+    llara = tiny_llara()
+    report = Trainer(
+        llara,
+        examples,
+        config=config,
+        validate=validate,
+        on_step=lambda record: seen.append(record.validation_hit_ratio),
+    ).train()
+    measured = [score for score in seen if score is not None]
+    assert len(set(measured)) > 1
+    assert measured[-1] < max(measured)  # or keeping the last weights would do
+    assert report.best_validation == max(measured) == validate(llara)
+
+
+@pytest.mark.parametrize("limit", [1e-3, 0.1])
+def test_gradients_are_clipped_to_the_norm_asked_for(
+    limit: float, tiny_llara: Build, make_examples: MakeExamples
+) -> None:
+    llara = tiny_llara()
+    norms: list[float] = []
+
+    def noting(*_: Any) -> None:
+        gradients = [weight.grad for weight in llara.trainable().values() if weight.grad is not None]
+        norms.append(float(torch.stack([gradient.norm() for gradient in gradients]).norm()))
+
+    handle = register_optimizer_step_pre_hook(noting)
+    try:
+        config = settings(optimizer=OptimizerConfig(max_gradient_norm=limit))
+        Trainer(llara, make_examples(20), config=config, validate=always_zero).train()
+    finally:
+        handle.remove()
+    assert norms == pytest.approx([limit] * 10, rel=1e-3)
 
 
 def first_loss(llara: Llara, examples: Examples, prior: Callable[..., Tensor] | None, **changed: Any) -> float:
