@@ -13,7 +13,7 @@ from benchmarks.workload import Workload, open_llara, open_workload, prepare
 from llara.data import sample_candidates
 from llara.model import Llara, score_candidates
 from llara.prompt import collate
-from llara.train.objectives import ObjectiveConfig, example_losses
+from llara.train.objectives import Answer
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_losses_and_gradients_are_those_of_plain_training(folder: Path, workload
     prompts = [llara.encode_prompt(history, shown) for history, shown in zip(examples.histories(), items, strict=True)]
     answers = [llara.encoder.answer_tokens(int(target)) for target in examples.target]
     batch = collate(prompts, answers=answers, hybrid=[True] * 6, filler=llara.encoder.filler)
-    losses = example_losses(llara(batch, listwise=False), batch, torch.zeros(6), config=ObjectiveConfig(name="answer"))
+    losses = Answer().losses(llara(batch, listwise=False), batch, torch.zeros(6))
     # The plain loss is a mean over tokens, ours one over examples.
     tokens = torch.tensor([len(answer) for answer in answers])
     mean = (losses * tokens).sum() / tokens.sum()

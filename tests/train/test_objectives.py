@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
@@ -9,8 +8,8 @@ from torch import Tensor
 from llara.errors import ConfigError
 from llara.model import Llara, LlaraOutput
 from llara.prompt import EncodedPrompt, PromptBatch, collate
-from llara.train import ObjectiveConfig, answer_losses, example_losses, listwise_losses
-from llara.train.objectives import ObjectiveName
+from llara.train import ObjectiveConfig, answer_losses, listwise_losses, register_objective
+from llara.train.objectives import Answer, Listwise
 
 LOG_PROBS = torch.tensor([-1.0, -2.0, -6.0, -0.5])  # three answer tokens of the first example, one of the second
 SCORES = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, float("-inf")]])  # the second example has two candidates
@@ -43,19 +42,17 @@ def test_listwise_loss_is_the_softmax_over_the_rows_own_candidates(output: Llara
 def test_the_sum_weighs_both(output: LlaraOutput, batch: PromptBatch) -> None:
     config = ObjectiveConfig(name="sum", answer_weight=2.0, listwise_weight=0.5)
     expected = torch.tensor([2 * 3.0 + 0.5 * FIRST_LISTWISE, 2 * 0.5 + 0.5 * math.log(2)])
-    torch.testing.assert_close(example_losses(output, batch, COLUMNS, config=config), expected)
+    torch.testing.assert_close(config.losses(output, batch, COLUMNS), expected)
 
 
 def test_the_name_picks_the_loss_and_what_the_model_must_compute(output: LlaraOutput, batch: PromptBatch) -> None:
-    answer, listwise, both = (ObjectiveConfig(name=name) for name in get_args(ObjectiveName))
-    torch.testing.assert_close(example_losses(output, batch, COLUMNS, config=answer), answer_losses(output, batch))
-    torch.testing.assert_close(
-        example_losses(output, batch, COLUMNS, config=listwise), listwise_losses(output, COLUMNS)
-    )
-    assert [(config.uses_answer, config.uses_listwise) for config in (answer, listwise, both)] == [
-        (True, False),
-        (False, True),
-        (True, True),
+    answer, listwise, both = (ObjectiveConfig(name=name) for name in ("answer", "listwise", "sum"))
+    torch.testing.assert_close(answer.losses(output, batch, COLUMNS), answer_losses(output, batch))
+    torch.testing.assert_close(listwise.losses(output, batch, COLUMNS), listwise_losses(output, COLUMNS))
+    assert [(config.needs_answers, config.trains) for config in (answer, listwise, both)] == [
+        (True, ("answer",)),
+        (False, ("listwise",)),
+        (True, ("listwise", "answer")),
     ]
 
 
@@ -67,7 +64,7 @@ def gradients(llara: Llara, hybrid: list[bool]) -> dict[str, Tensor]:
     batch = collate(prompts, hybrid=hybrid, filler=llara.encoder.filler, answers=answers)
     llara.zero_grad()
     targets = torch.zeros(len(rows), dtype=torch.long)
-    loss = example_losses(llara(batch), batch, targets, config=ObjectiveConfig(name="sum")).sum()
+    loss = ObjectiveConfig(name="sum").losses(llara(batch), batch, targets).sum()
     torch.autograd.backward(loss)
     return {
         name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
@@ -101,3 +98,19 @@ def test_a_text_only_row_beside_a_hybrid_one_adds_nothing_to_the_projector(tiny_
 def test_a_wrong_objective_is_refused_by_its_full_key(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"train\.objective\.{key} must be .*{value}"):
         ObjectiveConfig(**{key: value})  # type: ignore[arg-type]
+
+
+def test_a_mistyped_objective_is_told_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"one of answer, listwise, sum.*got 'liswise'\. Did you mean 'listwise'\?"):
+        ObjectiveConfig(name="liswise")
+
+
+def test_settings_that_are_not_the_objectives_own_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train\.objective\.settings do not fit the objective 'listwise'"):
+        ObjectiveConfig(name="listwise", settings={"margin": 0.5})
+
+
+def test_a_name_that_is_taken_is_not_replaced() -> None:
+    with pytest.raises(ConfigError, match="an objective 'answer' exists already"):
+        register_objective("answer", lambda _: Listwise())
+    assert isinstance(ObjectiveConfig(name="answer").build(), Answer)

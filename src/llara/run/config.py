@@ -66,9 +66,9 @@ class RunConfig:
     """Seed of what is new in the model: projector, head, nano backbone."""
 
     def __post_init__(self) -> None:
-        if self.evaluate.scorer == "listwise" and not self.train.objective.uses_listwise:
+        if self.evaluate.scorer == "listwise" and "listwise" not in self.train.objective.trains:
             raise ConfigError(
-                "evaluate.scorer listwise needs train.objective.name listwise or sum, "
+                "evaluate.scorer listwise needs a train.objective that trains it, such as listwise or sum, "
                 f"got '{self.train.objective.name}'"
             )
         if self.prior_folds < 1:

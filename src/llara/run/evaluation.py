@@ -108,7 +108,7 @@ def evaluate_run(
 
 def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, listener: Listener) -> Judged | None:
     """Free generation on the first draws, if it was trained for and asked for."""
-    if config.evaluate.generation_draws == 0 or not config.train.objective.uses_answer:
+    if config.evaluate.generation_draws == 0 or "answer" not in config.train.objective.trains:
         return None
     few = task.first_draws(config.evaluate.generation_draws)
     name = model_name(llara, "free generation")
@@ -118,12 +118,7 @@ def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, lis
 
 def trained_scorers(llara: Llara, config: RunConfig) -> list[ScorerName]:
     """Every way of scoring that a run has trained, the default first."""
-    trained: list[ScorerName] = []
-    if config.train.objective.uses_listwise:
-        trained.append("listwise")
-    if config.train.objective.uses_answer:
-        trained.append("answer")
-    return sorted({*trained, llara.default_scorer}, key=lambda name: name != llara.default_scorer)
+    return list(dict.fromkeys((llara.default_scorer, *config.train.objective.trains)))
 
 
 def example_prompts(

@@ -153,7 +153,7 @@ def _fill_run(
 
 def calibrates(config: RunConfig, llara: Llara) -> bool:
     """Whether the weights of head and prior are fitted on validation rows after training."""
-    return config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise
+    return config.recommender_prior and llara.uses_behavior and "listwise" in config.train.objective.trains
 
 
 def test_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
@@ -251,10 +251,10 @@ def uses_behavior(config: RunConfig) -> bool:
 
 
 def trained_scorer(config: RunConfig) -> ScorerName:
-    """The scorer to use: as asked, else the listwise head if it was trained."""
+    """The scorer to use: as asked, else the objective's first."""
     if config.evaluate.scorer != "auto":
         return config.evaluate.scorer
-    return "listwise" if config.train.objective.uses_listwise else "answer"
+    return config.train.objective.trains[0]
 
 
 def _fit(
@@ -319,7 +319,7 @@ def _fold_recommenders(
     listener: Listener,
 ) -> FoldRecommenders | None:
     """Recommenders whose judgment of training rows is not their memory; None where no such judgment is used."""
-    uses_prior = config.recommender_prior and llara.uses_behavior and config.train.objective.uses_listwise
+    uses_prior = config.recommender_prior and llara.uses_behavior and "listwise" in config.train.objective.trains
     if not uses_prior or config.prior_folds == 1 or not isinstance(llara.recommender, SequentialRecommender):
         return None
     users = split.train_sequences.user_index

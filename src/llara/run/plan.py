@@ -123,7 +123,7 @@ def _plan_recommender(config: RunConfig, dataset: Dataset, split: Split) -> list
     whole = per_epoch * fit.epochs
     stages = [StagePlan("recommender", f"{fit.epochs} epochs of {config.recommender.name}", whole, is_limit=True)]
     folds = config.prior_folds
-    if config.recommender_prior and uses_behavior(config) and config.train.objective.uses_listwise and folds > 1:
+    if config.recommender_prior and uses_behavior(config) and "listwise" in config.train.objective.trains and folds > 1:
         stages.append(StagePlan("prior folds", f"{folds} recommenders", whole * (folds - 1), is_limit=True))
     return stages
 
@@ -197,7 +197,7 @@ def _probe_steps(config: RunConfig, llara: Llara, rows: Examples, *, steps: int)
 def _plan_evaluation(config: RunConfig, llara: Llara, test: RankingTask) -> StagePlan:
     scorers = trained_scorers(llara, config)
     seconds = sum(_seconds_to_score(config, llara, test, scorer) for scorer in scorers)
-    generated = config.evaluate.generation_draws if config.train.objective.uses_answer else 0
+    generated = config.evaluate.generation_draws if "answer" in config.train.objective.trains else 0
     if generated:
         seconds += _seconds_to_generate(config, llara, test) * generated
     amount = f"{len(test.examples):,} rows, {len(test.draws)} draws, by {', '.join(scorers)}"

@@ -146,10 +146,11 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
         return [trained_scorer(opened.config)]
     if scorer == "answer":
         return ["answer"]
-    if not opened.config.train.objective.uses_listwise:
+    if "listwise" not in opened.config.train.objective.trains:
         raise ConfigError(
             f"--scorer listwise needs a trained listwise head; this run's train.objective.name is "
-            f"'{opened.config.train.objective.name}'. Use --scorer answer, or train with listwise or sum."
+            f"'{opened.config.train.objective.name}'. Use --scorer answer, or train with an "
+            "objective that trains the head, such as listwise or sum."
         )
     return ["listwise"]
 

@@ -2,7 +2,13 @@
 
 from llara.train.curriculum import CurriculumConfig, draw_hybrid, hybrid_probability
 from llara.train.loop import StepRecord, TrainConfig, Trainer, TrainReport
-from llara.train.objectives import ObjectiveConfig, answer_losses, example_losses, listwise_losses
+from llara.train.objectives import (
+    Objective,
+    ObjectiveConfig,
+    answer_losses,
+    listwise_losses,
+    register_objective,
+)
 from llara.train.optimizer import OptimizerConfig, learning_rate
 from llara.train.practice import Phase, PracticeConfig, practise
 from llara.train.tracking import METRICS_FILE, Record, read_metrics
@@ -10,6 +16,7 @@ from llara.train.tracking import METRICS_FILE, Record, read_metrics
 __all__ = [
     "METRICS_FILE",
     "CurriculumConfig",
+    "Objective",
     "ObjectiveConfig",
     "OptimizerConfig",
     "Phase",
@@ -21,10 +28,10 @@ __all__ = [
     "Trainer",
     "answer_losses",
     "draw_hybrid",
-    "example_losses",
     "hybrid_probability",
     "learning_rate",
     "listwise_losses",
     "practise",
     "read_metrics",
+    "register_objective",
 ]

@@ -19,7 +19,7 @@ from llara.prompt import collate
 from llara.train.batches import BatchPlan
 from llara.train.curriculum import BoolArray, CurriculumConfig, draw_hybrid, hybrid_probability
 from llara.train.draws import Draws
-from llara.train.objectives import ObjectiveConfig, example_losses
+from llara.train.objectives import ObjectiveConfig
 from llara.train.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
 from llara.train.state import (
     LAST,
@@ -133,6 +133,7 @@ class Trainer:
         self.llara = llara.to(self.accelerator.device)
         self.examples = examples
         self.config = config
+        self.objective = config.objective.build()
         self.validate = validate
         self.folder = folder
         self.on_step = on_step
@@ -140,7 +141,7 @@ class Trainer:
         self.enough = enough
         self.prior = prior
         self.draws = Draws(
-            examples, llara.encoder, config.num_negatives, answers=config.objective.uses_answer, seed=config.seed
+            examples, llara.encoder, config.num_negatives, answers=self.objective.needs_answers, seed=config.seed
         )
         self.plan = BatchPlan(len(examples), config.batch_size, config.seed, self.draws.lengths)
         self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
@@ -258,21 +259,21 @@ class Trainer:
             self.llara.encode_prompt(history, items, template=template)
             for history, items, template in zip(examples.histories(), candidates.items.tolist(), templates, strict=True)
         ]
-        objective = self.config.objective
+        trains = self.objective.trains
         answers = [self.llara.encoder.answer_tokens(int(target)) for target in examples.target]
         batch = collate(
             prompts,
             hybrid=[bool(flag) for flag in hybrid],
             filler=self.llara.encoder.filler,
-            answers=answers if objective.uses_answer else None,
+            answers=answers if self.objective.needs_answers else None,
         ).to(self.accelerator.device)
         column = torch.from_numpy(candidates.target_column).to(self.accelerator.device)
         prior = None
-        if self.prior is not None and objective.uses_listwise:
+        if self.prior is not None and "listwise" in trains:
             prior = self.prior(examples, candidates.items).to(self.accelerator.device)
         with autocast(self.llara):
-            output = model(batch, answer=objective.uses_answer, listwise=objective.uses_listwise, prior=prior)
-        return example_losses(output, batch, column, config=objective)
+            output = model(batch, answer="answer" in trains, listwise="listwise" in trains, prior=prior)
+        return self.objective.losses(output, batch, column)
 
     def _validated(self, counters: Counters, *, last: bool) -> tuple[Counters, float | None]:
         """The counters after a step, and the validation score where one is due: always after the last."""

@@ -35,7 +35,7 @@ class Phase:
     candidates: int
     """Candidates, >= 2."""
     answer_weight: float = 1.0
-    """Of the answer loss beside the listwise one, >= 0, where the objective is their sum; 0: listwise alone. While
+    """Of the answer loss beside the listwise one, >= 0, where the objective has both; 0: listwise alone. While
     items cannot be compared, a large one drowns it."""
     enough: float = 0.0
     """End once the mean loss of the last 20 steps is below this, in nats per row, >= 0; the steps left are not used."""
@@ -53,7 +53,7 @@ class Phase:
 
     def objective(self, training: ObjectiveConfig) -> ObjectiveConfig:
         """The objective of the phase, given that of the training that follows."""
-        if training.name != "sum":
+        if len(training.trains) < 2:
             return training
         if self.answer_weight == 0:
             return ObjectiveConfig(name="listwise")

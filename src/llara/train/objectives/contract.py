@@ -1,0 +1,35 @@
+"""What every objective promises; the loop, the plan and the evaluation ask it and know no kind by name."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from llara.model import LlaraOutput, ScorerName
+from llara.prompt import PromptBatch
+
+
+class Objective(Protocol):
+    """What is minimized. A kind is a small immutable object; its settings are its own fields."""
+
+    @property
+    def trains(self) -> tuple[ScorerName, ...]:
+        """Scorers that the loss teaches, at least one: the model computes them in training and a run reports them.
+
+        The first is the one that a run uses unless told otherwise. What no scorer here reads stays frozen.
+        """
+
+    @property
+    def needs_answers(self) -> bool:
+        """Whether prompts carry the target's answer tokens, as `answer` asks; they cost length."""
+
+    def losses(self, output: LlaraOutput, batch: PromptBatch, target_column: Tensor) -> Tensor:
+        """The loss of each example; a step minimizes the mean over its examples.
+
+        Args:
+            output: What the model computed for the scorers in `trains`; the rest is None.
+            batch: The prompts, with answers where `needs_answers`, B rows.
+            target_column: Column of the target among the candidates of each row, [B].
+
+        Returns:
+            Finite numbers, in nats where they are log-likelihoods, [B].
+        """
