@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
 from llara.model.kernels.attention import use_cpu_attention
+from llara.model.kernels.llama_layers import use_cpu_layers
 from llara.model.loading import NOT_LOADED, check_adapter, read_backbone
 from llara.model.precision import resolve_precision
 from llara.recommender import best_device
@@ -148,6 +149,7 @@ def _four_bit() -> object:
 def prepare_backbone(model: PreTrainedModel, config: BackboneConfig, *, adapter: Path | None = None) -> PreTrainedModel:
     """Attach the adapter or (un)freeze the weights; returns the model to use in place of `model`."""
     use_cpu_attention(model)
+    use_cpu_layers(model)
     check_head(model)
     if config.gradient_checkpointing:
         # Later versions of transformers warn about the second name, earlier ones lack the first.
