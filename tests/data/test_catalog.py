@@ -103,8 +103,8 @@ def test_by_default_the_text_is_the_title(toy: Dataset) -> None:
 def test_an_unknown_metadata_column_is_answered_with_the_nearest(toy: Dataset) -> None:
     with pytest.raises(ConfigError, match=r"no metadata column 'yaer'. Did you mean 'year'"):
         toy.catalog.texts("{title} ({yaer})")
-    with pytest.raises(ConfigError, match="It has year"):
+    with pytest.raises(ConfigError, match="It has 'year'"):
         toy.catalog.texts("{title} ({publisher})")
-    with pytest.raises(ConfigError, match="It has year"):
+    with pytest.raises(ConfigError, match="It has 'year'"):
         toy.catalog.refuse_unknown_columns(["year", "publisher"])
     toy.catalog.refuse_unknown_columns(["year"])

@@ -13,6 +13,7 @@ from llara.data.columns import one_line
 from llara.data.identifiers import Id, find_id
 from llara.data.item_text import TITLE_ONLY, parse_item_text
 from llara.data.sequences import IntArray
+from llara.data.tables import listed
 from llara.errors import ConfigError
 
 _PERMUTATION_STREAM = 0x17E45
@@ -74,8 +75,7 @@ class Catalog:
         for column in columns:
             if column not in self.metadata.columns:
                 near = get_close_matches(column, self.metadata.columns, n=1)
-                known = ", ".join(self.metadata.columns) or "none"
-                remedy = f"Did you mean {near[0]!r}?" if near else f"It has {known}."
+                remedy = f"Did you mean {near[0]!r}?" if near else f"It has {listed(self.metadata.columns)}."
                 raise ConfigError(f"the catalog has no metadata column {column!r}. {remedy}")
 
     @cached_property

@@ -10,6 +10,9 @@ from polars.exceptions import PolarsError
 from llara.data.sequences import IntArray
 from llara.errors import DataError
 
+_MOST_LISTED = 20
+_LONGEST_LISTED = 80
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,9 +38,8 @@ class Table:
         """
         if name not in self.frame.columns:
             names = self.names or self.frame.columns
-            found = ", ".join(repr(column) for column in names) or "none"
             raise DataError(
-                f"{self.source} has no column {name!r}; found {found}. {separator_doubt(names)}"
+                f"{self.source} has no column {name!r}; found {listed(names)}. {separator_doubt(names)}"
                 f"Name the right one with {option}."
             )
         return self.frame[name]
@@ -54,6 +56,17 @@ class Table:
     def with_frame(self, frame: pl.DataFrame) -> "Table":
         """Other columns for the same rows."""
         return Table(frame, self.source, self.locate)
+
+
+def listed(names: Sequence[str], *, most: int = _MOST_LISTED) -> str:
+    """Names for a message, each quoted; of many, the first and how many more there are."""
+    shown = ", ".join(repr(_cut(name)) for name in names[:most])
+    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return (shown or "none") + rest
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_LISTED else text[: _LONGEST_LISTED - 3] + "..."
 
 
 def separator_doubt(names: Sequence[str]) -> str:

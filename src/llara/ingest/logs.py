@@ -188,7 +188,7 @@ def items_from_file(table: Table, *, item: str, title: str) -> pl.DataFrame:
 
 def _with_numbers(items: pl.DataFrame) -> pl.DataFrame:
     """Metadata of text files whose values are all integers as numbers, as in Parquet: leak checks look at numbers."""
-    texts = [name for name in items.columns[2:] if items.schema[name] == pl.String]
+    texts = [name for name, kind in list(items.schema.items())[2:] if kind == pl.String]
     whole = [name for name in texts if items[name].str.contains(CANONICAL_INTEGER).all() and items[name].count()]
     return items.with_columns(pl.col(whole).cast(pl.Int64)) if whole else items
 

@@ -89,7 +89,7 @@ def _read_json_lines(path: Path, columns: Sequence[str] | None, types: dict[str,
                 or f"{path.name} cannot be read as one JSON object per line ({first_line(error)}). Is each field of "
                 "one kind in all lines?"
             ) from error
-        texts = [] if types else [name for name in kept if frame.schema[name] == pl.String]
+        texts = [] if types else [name for name, kind in frame.schema.items() if kind == pl.String]
         _refuse_mixed_types(plain, path.name, frame, texts)
     return Table(frame, path.name, lambda row: _json_line(path, row), names)
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from llara.data.columns import id_column, number_column
-from llara.data.tables import Table
+from llara.data.tables import Table, listed
 from llara.data.times import TimeUnit, time_column
 from llara.errors import DataError
 
@@ -18,8 +18,7 @@ def having(table: Table, *names: str) -> Table:
     """
     for name in names:
         if name not in table.frame.columns:
-            found = ", ".join(repr(column) for column in table.names or table.frame.columns)
-            reason = f"{table.source} has no column {name!r}; found {found or 'none'}"
+            reason = f"{table.source} has no column {name!r}; found {listed(table.names or table.frame.columns)}"
         elif table.frame[name].null_count() == len(table.frame) > 0:
             reason = f"{table.source}: {name!r} is missing or empty in all {len(table.frame):,} rows"
         else:
