@@ -83,6 +83,8 @@ def test_items_beyond_the_history_length_are_left_out_but_not_read(llara: Llara)
         (["Alien"], {}, "Alien"),
         ([101], {"k": 0}, "at least 1 item, got k = 0"),
         ([101], {"history_length": 0}, "got history_length = 0"),
+        ([101], {"num_retrieved": 0}, "got num_retrieved = 0"),
+        ("101,102", {}, "expected a list of item ids, got the text '101,102'"),
         (list(range(101, 125)), {}, "every item of the catalog was seen already"),
     ],
 )

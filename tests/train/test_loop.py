@@ -82,6 +82,13 @@ def test_one_batch_can_be_overfitted(
     assert max(losses[-5:]) < 0.1
 
 
+def test_a_trained_model_knows_how_long_its_histories_were(tiny_llara: Build, make_examples: MakeExamples) -> None:
+    llara, examples = tiny_llara(), make_examples(4)
+    assert llara.history_length is None
+    Trainer(llara, examples, config=TrainConfig(epochs=1, batch_size=4), validate=lambda _: 0.0).train()
+    assert llara.history_length == examples.history.shape[1]
+
+
 def test_two_micro_batches_of_four_teach_what_one_of_eight_does(tiny_llara: Build, make_examples: MakeExamples) -> None:
     weights, losses = [], []
     for micro_batch_size in (4, 8):

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llara.data import Catalog
-from llara.errors import CheckpointError, PromptError
+from llara.errors import CheckpointError, DataError, PromptError
 from llara.model.adapt import adapt_backbone, catalog_lines
+from llara.model.arguments import as_trained
 from llara.model.backbone import (
     NANO,
     BackboneConfig,
@@ -43,6 +44,7 @@ from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender, best_device
 
 _OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors")
+_USUAL_HISTORY = 10
 LOGITS_AT_ONCE = 2**24
 """Vocabulary logits that are held in memory at a time: more of them leave the processor's cache."""
 
@@ -73,6 +75,7 @@ class Llara(nn.Module):
         config: As used to build `model` and `encoder`.
         uses_behavior: Whether it was trained on hybrid prompts, and so is asked with them; text-only models are not.
         default_scorer: How candidates are scored unless asked otherwise: by what was trained.
+        history_length: Longest history that it was trained on; None: not trained yet, or saved before this was kept.
     """
 
     item_table: Tensor
@@ -87,6 +90,7 @@ class Llara(nn.Module):
         config: LlaraConfig,
         uses_behavior: bool = True,
         default_scorer: ScorerName = "answer",
+        history_length: int | None = None,
     ) -> None:
         super().__init__()
         keep_freed_memory()
@@ -96,6 +100,7 @@ class Llara(nn.Module):
         self.config = config
         self.uses_behavior = uses_behavior
         self.default_scorer: ScorerName = default_scorer
+        self.history_length = history_length
         self.recommender = recommender.eval().requires_grad_(False)
         self.register_buffer("item_table", recommender.item_embeddings().detach().float().clone(), persistent=False)
         embeddings = input_embeddings(model)
@@ -173,6 +178,7 @@ class Llara(nn.Module):
             config=saved.config,
             uses_behavior=saved.uses_behavior,
             default_scorer=saved.default_scorer,
+            history_length=saved.history_length,
         )
         llara._load_own(saved.tensors, folder)
         return llara.to(device or best_device()).eval()
@@ -204,7 +210,8 @@ class Llara(nn.Module):
         """Score candidate items for each history.
 
         Args:
-            histories: Item ids, oldest first, one list per row.
+            histories: Item ids, oldest first, one list per row, none empty. Of one longer than the model was trained on
+                the latest items are read, and a warning is logged.
             candidates: Item ids to score, the same number in each row, [B, C].
             scorer: See `ScorerName`; None: what the model was trained for.
 
@@ -212,14 +219,16 @@ class Llara(nn.Module):
             Scores [B, C], higher is better.
 
         Raises:
-            DataError: If an item id is unknown.
+            ConfigError: If there is no such scorer.
+            DataError: If an item id is unknown, or the rows are not as described.
         """
-        rows = [[self.catalog.index_of(item) for item in history] for history in histories]
-        shown = [[self.catalog.index_of(item) for item in items] for items in candidates]
-        return score_candidates(self, rows, shown, scorer=scorer or self.default_scorer, hybrid=self.uses_behavior)
+        rows = as_trained([self._indices(history) for history in histories], self.history_length)
+        shown = [self._indices(items) for items in candidates]
+        chosen = self.default_scorer if scorer is None else scorer
+        return score_candidates(self, rows, shown, scorer=chosen, hybrid=self.uses_behavior)
 
     def recommend(
-        self, history: Sequence[int | str], *, k: int = 10, num_retrieved: int = 50, history_length: int = 10
+        self, history: Sequence[int | str], *, k: int = 10, num_retrieved: int = 50, history_length: int | None = None
     ) -> list[Recommendation]:
         """Top of the catalog for an unseen history: the recommender retrieves, LLaRA ranks, seen items are left out.
 
@@ -227,13 +236,21 @@ class Llara(nn.Module):
             history: Item ids, oldest first; at least one.
             k: Length of the list.
             num_retrieved: How many items the recommender proposes, >= k.
-            history_length: How many of the latest history items the models read.
+            history_length: How many of the latest history items the models read; None: as many as in training, or 10
+                where that is not known.
 
         Raises:
             DataError: If an item id is unknown or the history is empty.
         """
-        rows = [self.catalog.index_of(item) for item in history]
-        return recommend(self, rows, k=k, num_retrieved=num_retrieved, history_length=history_length)
+        if history_length is None:
+            history_length = self.history_length or _USUAL_HISTORY
+        items = self._indices(history)
+        return recommend(self, items, k=k, num_retrieved=num_retrieved, history_length=history_length)
+
+    def _indices(self, items: Sequence[int | str]) -> list[int]:
+        if isinstance(items, str):
+            raise DataError(f"expected a list of item ids, got the text '{items}'. Split it first.")
+        return [self.catalog.index_of(item) for item in items]
 
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode of everything that learns; the frozen recommender stays in evaluation mode."""

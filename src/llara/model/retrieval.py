@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from llara.errors import DataError
+from llara.model.arguments import check_rows
 from llara.model.scoring import score_candidates
 from llara.recommender import Recommender
 
@@ -76,7 +77,8 @@ def recommend(
         seen: Further item indices to leave out, beside the history.
 
     Raises:
-        DataError: If the history is empty, `k` or `history_length` is below 1, or nothing is left to recommend.
+        DataError: If the history is empty or holds what is no item, `k`, `num_retrieved` or `history_length` is below
+            1, or nothing is left to recommend.
     """
     if not history:
         raise DataError("the history is empty; give at least one item id, oldest first.")
@@ -84,6 +86,9 @@ def recommend(
         raise DataError(f"the list must hold at least 1 item, got k = {k}.")
     if history_length < 1:
         raise DataError(f"the models must read at least 1 item, got history_length = {history_length}.")
+    if num_retrieved < 1:
+        raise DataError(f"the recommender must propose at least 1 item, got num_retrieved = {num_retrieved}.")
+    check_rows([history], [history], num_items=llara.catalog.num_items)
     latest = list(history)[-history_length:]
     retrieved = retrieve(llara, latest, count=max(k, num_retrieved), seen={*history, *seen})
     if not retrieved:

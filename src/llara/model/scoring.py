@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
+from llara.model.arguments import Items, check_rows, check_scorer
 from llara.model.backbone import causal_lm
 from llara.model.precision import resolve_precision
 from llara.model.prefix import Prefix, read_prefix, rows_by_prefix
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from llara.model.llara import Llara
 
 FloatArray = NDArray[np.float64]
-Items = Sequence[Sequence[int]]
-"""Item indices of each row, without padding."""
 _WORTH_FOLDING = 32
 _POOLS = (1, 2, 4, 8, 16, 32)
 """Batches within which rows are sorted by their answers; the one that pads least is taken."""
@@ -99,7 +98,13 @@ def score_candidates(
 
     Returns:
         Scores [N, C], higher is better, in the order of `candidates`.
+
+    Raises:
+        ConfigError: If there is no such scorer.
+        DataError: If rows are empty, differ in width or number, or hold what is no item.
     """
+    check_scorer(scorer)
+    check_rows(histories, candidates, num_items=llara.encoder.num_items)
     llara.eval()
     prompts = encode_prompts(llara, histories, candidates)
     scores = np.full((len(prompts), len(candidates[0]) if prompts else 0), -np.inf)
@@ -182,7 +187,11 @@ def generate_answers(
 
     Returns:
         Generated text per row, end token cut off.
+
+    Raises:
+        DataError: If rows are empty, differ in number, or hold what is no item.
     """
+    check_rows(histories, candidates, num_items=llara.encoder.num_items, equal=False)
     llara.eval()
     prompts = encode_prompts(llara, histories, candidates)
     answers = [""] * len(prompts)

@@ -61,6 +61,7 @@ def save_llara(llara: "Llara", folder: Path) -> None:
         "noun": llara.catalog.noun,
         "uses_behavior": llara.uses_behavior,
         "default_scorer": llara.default_scorer,
+        "history_length": llara.history_length,
         "backbone_stored": own,
         "config": asdict(llara.config),
     }
@@ -97,6 +98,7 @@ class SavedLlara:
     config: LlaraConfig
     uses_behavior: bool
     default_scorer: ScorerName
+    history_length: int | None
     tensors: dict[str, Tensor]
 
 
@@ -132,6 +134,7 @@ def read_llara(folder: Path) -> SavedLlara:
         config=config,
         uses_behavior=content["uses_behavior"],
         default_scorer=content["default_scorer"],
+        history_length=content.get("history_length"),  # folders saved before do not say
         tensors=tensors,
     )
 

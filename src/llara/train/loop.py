@@ -183,6 +183,7 @@ class Trainer:
         finally:
             writer.close()
         load_weights(self.llara, self._best_weights)
+        self.llara.history_length = self.examples.history.shape[1]
         return TrainReport(
             steps=counters.step,
             best_step=counters.best_step,
