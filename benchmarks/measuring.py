@@ -12,9 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from math import log
+from math import log, nan
 from pathlib import Path
 from statistics import linear_regression
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llara.evaluate import Interval
 
 _PACKAGES = ("llara", "numpy", "polars", "pyarrow", "torch", "transformers", "peft")
 
@@ -64,6 +68,11 @@ def growth_exponent(cost_of_size: Mapping[int, float]) -> float:
     """The b of cost = a * size ** b, by least squares on the logarithms; 1 is linear growth."""
     sizes = [log(size) for size in cost_of_size]
     return linear_regression(sizes, [log(cost) for cost in cost_of_size.values()]).slope
+
+
+def ends(interval: "Interval | None") -> list[float]:
+    """Both ends for a JSON list; NaN where there is no interval."""
+    return [nan, nan] if interval is None else [interval.low, interval.high]
 
 
 def machine() -> dict[str, object]:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.data_scale import refresh
-from benchmarks.measuring import machine
+from benchmarks.measuring import ends, machine
 from benchmarks.recommender_fit import Progress, last_rows, without_last
 from llara.data import Dataset, IntArray, SplitConfig, load_dataset, split_dataset
 from llara.evaluate import FloatArray, bootstrap_interval, paired_test
@@ -99,7 +99,7 @@ def compared(dataset: Dataset, theirs: dict[str, Any], *, seed: int, epochs: int
         "num_items": dataset.catalog.num_items,
         "ndcg_at_10": {name: _with_interval(values) for name, values in gains.items()},
         "hit_ratio_at_10": {name: float((found <= _K).mean()) for name, found in ranks.items()},
-        "difference": [difference.difference, difference.interval.low, difference.interval.high],
+        "difference": [difference.difference, *ends(difference.interval)],
         "p_value": difference.p_value,
         "verdict": difference.verdict,
         "ours": _course([record.seconds for record in progress.records], best.epoch, torch.get_num_threads()),
@@ -118,8 +118,7 @@ def gain(ranks: IntArray) -> FloatArray:
 
 
 def _with_interval(values: FloatArray) -> list[float]:
-    interval = bootstrap_interval(values)
-    return [float(values.mean()), interval.low, interval.high]
+    return [float(values.mean()), *ends(bootstrap_interval(values))]
 
 
 def _course(seconds: Sequence[float], best: int, threads: int) -> dict[str, float]:

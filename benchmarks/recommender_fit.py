@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.measuring import ends
 from llara.data import Dataset, Examples, Sequences, SplitConfig, last_examples, load_dataset, split_dataset
 from llara.evaluate import bootstrap_interval, hit_ratio, ndcg, wilson_interval
 from llara.recommender import (
@@ -201,7 +202,7 @@ def measured(recommender: Recommender, examples: Examples) -> dict[str, object]:
         "hit_ratio_at_10": hit_ratio(ranks, _K),
         "hit_ratio_interval": [ratio.low, ratio.high],
         "ndcg_at_10": ndcg(ranks, _K),
-        "ndcg_interval": [gain.low, gain.high],
+        "ndcg_interval": ends(gain),
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from llara.errors import DataError
-from llara.evaluate import EvaluationReport, ModelResult, compare_results, markdown_table, results_table
+from llara.evaluate import EvaluationReport, Interval, ModelResult, compare_results, markdown_table, results_table
 from llara.evaluate import summary_sentence as summarize
 from llara.leakage import LeakageFinding
 
@@ -34,6 +34,12 @@ def _report() -> EvaluationReport:
     return compare_results(results, baseline="SASRec")
 
 
+def interval_of(result: ModelResult) -> Interval:
+    interval = result.hit_interval()
+    assert interval is not None
+    return interval
+
+
 def test_scores_become_ranks_per_draw() -> None:
     scores = np.array([[[0.1, 0.9], [0.8, 0.2]], [[0.5, 0.4], [0.1, 0.3]]])
     columns = np.array([[1, 1], [0, 1]])
@@ -50,7 +56,7 @@ def test_a_single_draw_may_come_without_its_axis() -> None:
         "m", np.eye(3), target_column=np.array([0, 1, 0]), candidate_hashes=["a"], seconds=1
     )
     assert result.ranks.tolist() == [[1, 1, 2]]
-    assert result.hit_interval().method == "wilson"
+    assert interval_of(result).method == "wilson"
 
 
 def test_free_generation_divides_hits_by_all_rows() -> None:
@@ -68,13 +74,13 @@ def test_free_generation_without_any_valid_answer_scores_zero() -> None:
     assert (result.hr(1), result.valid_ratio) == (0, 0)
     assert result.hit_ratio_given_valid is not None
     assert math.isnan(result.hit_ratio_given_valid)
-    assert 0 < result.hit_interval().high < 1
+    assert 0 < interval_of(result).high < 1
 
 
 def test_several_draws_are_bootstrapped_over_users_unless_all_are_alike() -> None:
-    assert _result("m", hit_every=3).hit_interval().method == "bootstrap over rows"
-    assert _result("m", hit_every=1).hit_interval().method == "wilson"
-    assert _result("m", hit_every=1).hit_interval().low == pytest.approx(40 / (40 + 1.96**2), abs=1e-3)
+    assert interval_of(_result("m", hit_every=3)).method == "bootstrap over rows"
+    assert interval_of(_result("m", hit_every=1)).method == "wilson"
+    assert interval_of(_result("m", hit_every=1)).low == pytest.approx(40 / (40 + 1.96**2), abs=1e-3)
 
 
 def test_comparison_names_winner_and_tie() -> None:
@@ -246,3 +252,28 @@ def test_compact_table_breaks_names_between_words_only_and_keeps_numbers_whole()
         assert word in text
     assert re.search(r"\[0\.\d{3}, 1\.000\]", text)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+
+
+def test_one_user_has_no_interval_and_decides_nothing_in_tables_json_and_file(tmp_path: Path) -> None:
+    one = np.zeros(ROWS, dtype=np.int64)
+    report = compare_results(
+        [replace(_result(name, hit_every=n), users=one) for name, n in (("SASRec", 4), ("LLaRA", 2))], baseline="SASRec"
+    )
+    text = markdown_table(report)
+    assert "| 0.500 – |" in text
+    assert "| +0.250 not decided |" in text
+    assert "One user says nothing about others" in text
+    assert "too few users to say which is better" in summarize(report)
+    shown = json.loads(json.dumps(report.summary(), allow_nan=False))["models"][1]
+    assert (shown["hr@1_interval"], shown["versus_baseline"]["verdict"]) == (None, "not decided")
+    report.save(tmp_path / "evaluation.json")
+    assert EvaluationReport.load(tmp_path / "evaluation.json").comparisons == report.comparisons
+
+
+def test_a_caption_says_that_few_users_make_intervals_too_narrow() -> None:
+    def caption(users: int) -> str:
+        found = replace(_result("SASRec", hit_every=4), users=np.arange(ROWS) % users)
+        return markdown_table(compare_results([found])).splitlines()[-1]
+
+    assert "3 users are few: intervals are likely too narrow" in caption(3)
+    assert "few" not in caption(10)

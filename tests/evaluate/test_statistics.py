@@ -5,12 +5,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from llara.errors import ConfigError, DataError
-from llara.evaluate import FloatArray, bootstrap_interval, paired_test, wilson_interval
+from llara.evaluate import FloatArray, Interval, bootstrap_interval, paired_test, wilson_interval
 from llara.evaluate.statistics import sign_flip_p_value
 
 
 def _hits(rng: np.random.Generator, rate: float, *, rows: int, draws: int = 1) -> FloatArray:
     return np.asarray((rng.random((draws, rows)) < rate).mean(axis=0), dtype=np.float64)
+
+
+def known(interval: Interval | None) -> Interval:
+    assert interval is not None
+    return interval
 
 
 def test_wilson_interval_of_the_published_lastfm_row() -> None:
@@ -35,14 +40,14 @@ def test_wilson_interval_has_width_at_the_ends() -> None:
 
 def test_bootstrap_interval_is_close_to_wilson_for_single_hits() -> None:
     values = np.repeat([1.0, 0.0], [64, 58])
-    bootstrap, wilson = bootstrap_interval(values), wilson_interval(64, 122)
+    bootstrap, wilson = known(bootstrap_interval(values)), wilson_interval(64, 122)
     assert [bootstrap.low, bootstrap.high] == pytest.approx([wilson.low, wilson.high], abs=0.012)
 
 
 def test_bootstrap_by_counts_and_by_rows_agree() -> None:
     values = np.round(np.random.default_rng(0).random(400), 1)
     distinct = values + np.arange(400) * 1e-9  # all values differ: the other code path
-    by_counts, by_rows = bootstrap_interval(values), bootstrap_interval(distinct)
+    by_counts, by_rows = known(bootstrap_interval(values)), known(bootstrap_interval(distinct))
     assert [by_counts.low, by_counts.high] == pytest.approx([by_rows.low, by_rows.high], abs=0.003)
 
 
@@ -55,7 +60,7 @@ def test_bootstrap_is_seeded() -> None:
 def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(7)
     covered = [
-        0.4 in bootstrap_interval(_hits(rng, 0.4, rows=120), level=0.9, resamples=1000, seed=trial)
+        0.4 in known(bootstrap_interval(_hits(rng, 0.4, rows=120), level=0.9, resamples=1000, seed=trial))
         for trial in range(300)
     ]
     assert 0.84 <= np.mean(covered) <= 0.95
@@ -71,7 +76,7 @@ def test_identical_models_tie_with_p_one() -> None:
     values = _hits(np.random.default_rng(0), 0.4, rows=95, draws=20)
     test = paired_test(values, values)
     assert (test.verdict, test.p_value, test.difference, test.num_rows) == ("tie", 1.0, 0.0, 95)
-    assert (test.interval.low, test.interval.high) == (0.0, 0.0)
+    assert test.interval is None, "without any variation an interval would have no width and look like certainty"
 
 
 def test_a_clear_difference_has_a_winner() -> None:
@@ -82,11 +87,25 @@ def test_a_clear_difference_has_a_winner() -> None:
     assert paired_test(better, worse).p_value < 0.001
 
 
-def test_two_users_name_no_winner() -> None:
-    test = paired_test(np.ones(2), np.zeros(2))
+def test_two_users_decide_nothing() -> None:
+    test = paired_test(np.array([1.0, 0.5]), np.zeros(2))
+    assert test.interval is not None
     assert 0.0 not in test.interval
     assert test.p_value == pytest.approx(0.5, abs=0.03)
-    assert test.verdict == "tie"
+    assert test.verdict == "not decided"
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(1, "not decided"), (5, "not decided"), (6, "better")])
+def test_a_winner_needs_as_many_users_as_the_permutation_test_can_decide_with(rows: int, verdict: str) -> None:
+    assert paired_test(np.ones(rows), np.zeros(rows)).verdict == verdict
+    users = np.repeat(np.arange(rows), 50)
+    assert paired_test(np.ones(50 * rows), np.zeros(50 * rows), users=users).verdict == verdict
+
+
+@pytest.mark.parametrize("users", [None, np.zeros(10, dtype=np.int64), np.repeat([3, 7], 5)])
+def test_there_is_no_interval_where_resampling_sees_no_variation(users: "np.ndarray | None") -> None:
+    values = np.full(10, 0.4) if users is None else np.tile([1.0, 1.0, 0.0, 0.0, 0.0], 2)
+    assert bootstrap_interval(values, users=users) is None
 
 
 def test_sign_flip_p_value_equals_the_enumeration() -> None:
@@ -105,7 +124,8 @@ def test_swapping_the_models_changes_signs_only(seed: int) -> None:
     assert there.difference == pytest.approx(-back.difference)
     assert there.p_value == back.p_value
     if there.difference != 0:
-        assert [there.interval.low, there.interval.high] == [-back.interval.high, -back.interval.low]
+        ours, theirs = known(there.interval), known(back.interval)
+        assert [ours.low, ours.high] == [-theirs.high, -theirs.low]
         assert {"better": "worse", "worse": "better", "tie": "tie"}[there.verdict] == back.verdict
 
 
@@ -117,8 +137,11 @@ def test_swapping_the_models_changes_signs_only(seed: int) -> None:
 def test_an_interval_around_zero_is_always_a_tie(one: FloatArray, other: FloatArray) -> None:
     test = paired_test(one, other)
     assert 0 < test.p_value <= 1
-    assert test.interval.low <= test.interval.high
-    if 0.0 in test.interval:
+    if test.interval is None:
+        assert np.ptp(one - other) == 0
+    else:
+        assert test.interval.low < test.interval.high
+    if test.interval is not None and 0.0 in test.interval:
         assert test.verdict == "tie"
 
 
@@ -148,8 +171,8 @@ def test_bad_input_is_refused() -> None:
 def test_rows_of_one_user_count_as_one_observation() -> None:
     users = np.repeat(np.arange(20), 50)
     values = np.repeat((np.arange(20) % 2).astype(np.float64), 50)
-    by_rows, by_users = bootstrap_interval(values), bootstrap_interval(values, users=users)
-    one_each = bootstrap_interval((np.arange(20) % 2).astype(np.float64))
+    by_rows, by_users = known(bootstrap_interval(values)), known(bootstrap_interval(values, users=users))
+    one_each = known(bootstrap_interval((np.arange(20) % 2).astype(np.float64)))
     assert by_users.method == "bootstrap over users"
     assert by_users.high - by_users.low > 5 * (by_rows.high - by_rows.low)
     assert by_users.high - by_users.low == pytest.approx(one_each.high - one_each.low, abs=0.05)
@@ -158,6 +181,7 @@ def test_rows_of_one_user_count_as_one_observation() -> None:
 def test_users_with_more_rows_weigh_more_in_the_mean_over_rows() -> None:
     users = np.array([0] * 90 + [1] * 10)
     interval = bootstrap_interval(np.array([1.0] * 90 + [0.0] * 10), users=users)
+    assert interval is not None
     assert 0.9 in interval
     assert (interval.low, interval.high) == (0.0, 1.0)
 
@@ -166,5 +190,25 @@ def test_paired_test_flips_users_whole() -> None:
     users = np.repeat(np.arange(3), 100)
     better = paired_test(np.ones(300), np.zeros(300), users=users)
     assert better.p_value > 0.05
-    assert better.verdict == "tie", "three users decide nothing, however many rows they have"
+    assert better.verdict == "not decided", "three users decide nothing, however many rows they have"
     assert paired_test(np.ones(300), np.zeros(300)).verdict == "better"
+
+
+def test_resampled_users_weigh_by_their_rows() -> None:
+    """A mean of the users' means would be centered at .5, the mean over rows at .9."""
+    counts = np.tile([90, 10], 20)
+    users = np.repeat(np.arange(40), counts)
+    interval = known(bootstrap_interval(np.repeat(np.tile([1.0, 0.0], 20), counts), users=users))
+    drawn = np.random.default_rng(5).integers(40, size=(20_000, 40))
+    means = (counts * np.tile([1.0, 0.0], 20))[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist(), abs=0.01)
+
+
+def test_rows_of_few_users_cannot_win_by_being_many() -> None:
+    """12 users disagree; taken as 1,200 users their rows would name a winner."""
+    users = np.repeat(np.arange(12), 100)
+    differences = np.repeat(np.array([0.3] * 7 + [-0.2] * 5), 100)
+    as_users = paired_test(differences, np.zeros(1200), users=users)
+    assert as_users.verdict == "tie"
+    assert known(as_users.interval).method == "bootstrap over users"
+    assert paired_test(differences, np.zeros(1200)).verdict == "better"

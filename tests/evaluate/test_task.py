@@ -28,10 +28,13 @@ from llara.evaluate import (
     build_task,
     calibrate_prior,
     calibrated_hit_ratio,
+    compare_results,
+    fit_prior_weights,
     judge_generation,
     judge_llara,
     judge_recommender,
     model_name,
+    paired_test,
 )
 from llara.evaluate.judging import score_draws
 from llara.model import BackboneConfig, Llara, NanoConfig, score_candidates
@@ -120,6 +123,27 @@ def test_other_rows_of_a_part_can_be_judged(dataset: Dataset, split: Split) -> N
     assert len(task.examples) == len(rows) > len(split.validation)
 
 
+def test_dense_rows_are_judged_by_user_whoever_answers(dataset: Dataset, split: Split, llara: Llara) -> None:
+    """Rows of one user resemble each other: taken as independent they would make every interval too narrow."""
+    rows = prefix_examples(dataset.log.sequences, history_length=10, min_history=1)
+    task = build_task(dataset, split, "test", CONFIG, draws=2, examples=rows.select(np.arange(90)))
+    users = len(set(task.user_ids))
+    assert users < len(task.examples) == 90
+    judged = [
+        judge_recommender("popularity", Popularity.from_sequences(split.train_sequences, num_items=NUM_ITEMS), task),
+        judge_llara("ours", llara, task, scorer="listwise", batch_size=32),
+        judge_generation("free", llara, task.first_draws(2), batch_size=32),
+    ]
+    report = compare_results([entry.result for entry in judged], baseline="popularity")
+    assert [result.num_users for result in report.results] == [users] * 3
+    interval, test = report.results[1].hit_interval(), report.comparisons["ours"]
+    assert interval is not None
+    assert test.interval is not None
+    assert interval.method == test.interval.method == "bootstrap over users"
+    by_rows = paired_test(report.result("ours").row_hits(), report.result("popularity").row_hits())
+    assert test.p_value != by_rows.p_value
+
+
 def test_popularity_beats_random_where_few_items_are_popular(dataset: Dataset, split: Split) -> None:
     task = build_task(dataset, split, "validation", CONFIG, draws=DRAWS)
     popularity = Popularity.from_sequences(split.train_sequences, num_items=NUM_ITEMS)
@@ -169,6 +193,37 @@ def test_hits_after_calibration_are_known_before_it(llara: Llara, dataset: Datas
     calibrate_prior(model, task, batch_size=8)
     assert judge_llara("x", model, task, scorer="listwise", batch_size=8).result.hr(1) == pytest.approx(foreseen)
     assert foreseen != pytest.approx(uncalibrated)
+
+
+def test_calibration_sees_the_head_without_the_recommender(llara: Llara, dataset: Dataset, split: Split) -> None:
+    """With the prior left in the head's scores it would be counted twice."""
+    config = replace(llara.config, recommender_prior=True)
+    popularity = Popularity.from_sequences(split.train_sequences, num_items=NUM_ITEMS)
+    model = Llara.from_backbone(config.backbone, popularity, dataset.catalog, config=config).eval()
+    task = build_task(dataset, split, "validation", CONFIG, draws=DRAWS)
+    columns = task.target_columns.ravel()
+    with torch.no_grad():
+        model.prior_weight.fill_(3.0)
+        if fit_prior_weights(*head_and_prior(model, task), columns, learned=3.0).head == 0:
+            model.head.weight.neg_()  # a random head that misleads helps when it is turned around
+    expected = fit_prior_weights(*head_and_prior(model, task), columns, learned=3.0)
+    assert min(expected.head, expected.prior) > 0.1
+    found = calibrate_prior(model, task, batch_size=8)
+    assert [found.head, found.prior] == pytest.approx([expected.head, expected.prior], rel=1e-2)
+    assert float(model.prior_weight.detach()) == pytest.approx(found.prior)
+
+
+def head_and_prior(model: Llara, task: RankingTask) -> tuple[np.ndarray, np.ndarray]:
+    """Listwise scores less the recommender's log-probabilities, and these, [draws * N, C]."""
+    history = torch.from_numpy(task.examples.history).to(model.device)
+    priors = [
+        model.recommender.score(history, torch.from_numpy(draw.items).to(model.device)).double().log_softmax(dim=1)
+        for draw in task.draws
+    ]
+    prior = torch.stack(priors).detach().cpu().numpy()
+    whole = score_draws(model, task, scorer="listwise", batch_size=8)
+    head = whole - float(model.prior_weight.detach()) * prior
+    return head.reshape(-1, 5), prior.reshape(-1, 5)
 
 
 def test_progress_counts_every_row_of_every_draw(llara: Llara, task: RankingTask) -> None:

@@ -134,3 +134,20 @@ def test_a_prompt_parts_into_its_beginning_and_its_candidates(build: Build) -> N
     assert [p + place for p in after.candidate_positions] == prompt.candidate_positions
     assert before.candidate_items == before.candidate_positions == []
     assert after.history_items == prompt.history_items
+
+
+def test_histories_that_read_alike_are_one_group_only_if_their_slots_hold_the_same_items(
+    build: Build, stir: Stir
+) -> None:
+    """Items 4 and 5 are both called Dune, so that their prompts differ in the behavioral tokens alone."""
+    llara = stir(build("llama"))
+    histories = [[1, 2, 4]] * 8 + [[1, 2, 5]] * 8
+    prompts = [llara.encode_prompt(history, [7, 8]) for history in histories]
+    assert len({tuple(prompt.token_ids) for prompt in prompts}) == 1
+    groups, others = rows_by_prefix(llara, prompts)
+    assert [rows for _, rows in groups] == [list(range(8)), list(range(8, 16))]
+    assert not others
+    found = score_candidates(llara, histories, [[7, 8]] * 16, scorer="listwise")
+    alone = score_candidates(llara, [[1, 2, 5]], [[7, 8]], scorer="listwise")
+    np.testing.assert_allclose(found[8:], np.tile(alone, (8, 1)), atol=1e-4)
+    assert np.abs(found[0] - found[8]).max() > 1e-3

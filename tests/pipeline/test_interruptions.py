@@ -63,6 +63,8 @@ def test_killed_run_is_no_run_and_resumes_to_what_an_uninterrupted_one_gives(wor
     process.kill()
     process.wait()
     assert not final.exists()
+    spent = json.loads((partial / "manifest.json").read_text())["seconds"]
+    assert spent["training"] > 0
     assert "is no run folder" in world.llara("recommend", final, "--user", "1").refused()
     assert "interrupted run is at" in world.llara("train", config, *LONGER).refused()
     other = world.llara("train", config, *LONGER, "--resume", "--set", "seed=1").refused()
@@ -77,6 +79,10 @@ def test_killed_run_is_no_run_and_resumes_to_what_an_uninterrupted_one_gives(wor
     hits = [[model["hits"] for model in run["evaluation"]["models"]] for run in (resumed, whole)]
     assert hits[0] == hits[1]
     assert not partial.exists()
+    together = json.loads((final / "manifest.json").read_text())["seconds"]
+    assert together == resumed["seconds"]
+    assert together["training"] > spent["training"]
+    assert together["practice"] == spent["practice"]  # done by the first attempt alone
 
 
 @pytest.fixture

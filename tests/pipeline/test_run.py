@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RUN_FILES = {
     "config.yaml", "manifest.json", "metrics.jsonl", "projector.safetensors", "report.html", "evaluation.json",
-    "generation.json", "histories.parquet", "catalog.parquet", "llara.json",
+    "generation.json", "histories.parquet", "catalog.parquet", "llara.json", ".llara-run",
 }  # fmt: skip
 RUN_FOLDERS = {
     "adapter", "backbone", "candidates", "checkpoints", "figures", "predictions", "recommender", "tensorboard"
@@ -73,7 +73,7 @@ def test_run_folder_holds_what_the_contract_names(world: "World") -> None:
 
 def test_nothing_in_a_run_folder_is_pickled(world: "World") -> None:
     for name, content in world.contents(world.hybrid).items():
-        assert Path(name).suffix in PLAIN or name.startswith("tensorboard/events.out.tfevents")
+        assert Path(name).suffix in PLAIN or name.startswith(("tensorboard/events.out.tfevents", ".llara-run"))
         assert not content.startswith((b"\x80", b"PK")), name
 
 

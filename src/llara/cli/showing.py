@@ -6,6 +6,7 @@ from rich.text import Text
 from llara.cli import console
 from llara.cli.times import show_times
 from llara.evaluate import EvaluationReport, PairedTest, results_table
+from llara.evaluate.tables import format_interval
 from llara.run.evaluation import Evaluated
 from llara.run.quickstart import Quickstart
 from llara.run.recommending import Ranking
@@ -36,9 +37,8 @@ def show_known_leaks(report: EvaluationReport) -> None:
 def show_differences(model: str, differences: dict[str, PairedTest]) -> None:
     """One line for each other run: how much better this one is."""
     for other, test in differences.items():
-        interval = test.interval
         console.out.print(
-            f"{model} - {other}: HR@1 {test.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}], "
+            f"{model} - {other}: HR@1 {test.difference:+.3f} {format_interval(test.interval, signed=True)}, "
             f"p = {test.p_value:.4f}, {test.num_rows:,} rows: {test.verdict}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip

@@ -82,22 +82,25 @@ def hit_ratio_figure(report: EvaluationReport) -> Figure:
     """Horizontal bars of HR@1 with intervals, names above the bars, and the line of a blind guess."""
     count = len(report.results)
     figure, axes = _new_figure(height=0.75 + 0.52 * count)
+    highest = report.random_hit_ratio
     for row, result in enumerate(report.results):
         interval = result.hit_interval(level=report.level)
         value = result.hr(1)
         is_baseline = result.name == report.baseline
         axes.barh(row, value, height=0.42, color=MUTED if is_baseline else ACCENT, alpha=0.55)
-        axes.plot([interval.low, interval.high], [row, row], color=INK, linewidth=1.6)
-        axes.plot([interval.low, interval.high], [row, row], color=INK, marker="|", markersize=8, linestyle="none")
+        if interval is not None:
+            ends = [interval.low, interval.high]
+            axes.plot(ends, [row, row], color=INK, linewidth=1.6)
+            axes.plot(ends, [row, row], color=INK, marker="|", markersize=8, linestyle="none")
         label = f"{result.name} (baseline)" if is_baseline else result.name
         _plain(axes.text(0, row - 0.3, _shorten(label), ha="left", va="bottom", color=INK))
-        end = max(interval.high, value)
+        end = max(interval.high, value) if interval is not None else value
+        highest = max(highest, end)
         axes.text(end + 0.012, row, f"{value:.3f}", ha="left", va="center", color=INK, fontweight="bold")
         # One piece per bar: a line through the whole figure would cross the names
         guess = [report.random_hit_ratio] * 2
         axes.plot(guess, [row - 0.27, row + 0.27], color=SECOND, linestyle=(0, (2.5, 1.5)), linewidth=1.8)
-    highest = max(max(r.hit_interval(level=report.level).high, r.hr(1)) for r in report.results)
-    axes.set_xlim(0, max(highest, report.random_hit_ratio) * 1.22)
+    axes.set_xlim(0, highest * 1.22)
     axes.set_ylim(count - 0.6, -0.85)
     axes.set_yticks([])
     axes.set_xlabel("HR@1")

@@ -189,12 +189,15 @@ class ModelResult:
             return None
         return self.hits / int(self.valid.sum()) if self.valid.any() else float("nan")
 
-    def hit_interval(self, *, level: float = 0.95, seed: int = 0) -> Interval:
+    def hit_interval(self, *, level: float = 0.95, seed: int = 0) -> Interval | None:
         """Interval of HR@1: Wilson for one row per user and a single draw, else bootstrap over users.
 
         Where every row was always hit or always missed, resampling sees no variation and its interval would have
-        no width; Wilson over the users is given instead.
+        no width; Wilson over the users is given instead. None where there is no honest interval: one user, or several
+        who all have the same share of hits.
         """
+        if self.num_users < 2:
+            return None
         values = self.row_hits()
         constant = (values == values[0]).all() and values[0] in (0.0, 1.0)
         if (self.draws > 1 or self.users is not None) and not constant:

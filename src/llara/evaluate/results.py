@@ -224,7 +224,7 @@ def _model_summary(report: EvaluationReport, result: ModelResult) -> dict[str, A
         "total": result.total,
         "valid": None if result.valid is None else int(result.valid.sum()),
         "hr@1": result.hr(1),
-        "hr@1_interval": asdict(result.hit_interval(level=report.level)),
+        "hr@1_interval": _interval_content(result.hit_interval(level=report.level)),
         "hr@5": _number(result.hr(5)),
         "hr@10": _number(result.hr(10)),
         "ndcg@5": _number(result.ndcg(5)),
@@ -235,6 +235,10 @@ def _model_summary(report: EvaluationReport, result: ModelResult) -> dict[str, A
         "versus_baseline": None if comparison is None else asdict(comparison),
         "seconds": result.seconds,
     }
+
+
+def _interval_content(interval: Interval | None) -> dict[str, Any] | None:
+    return None if interval is None else asdict(interval)
 
 
 def _number(value: float | None) -> float | None:
@@ -256,7 +260,8 @@ def _result_from(model: dict[str, Any]) -> ModelResult:
 
 
 def _test_from(test: dict[str, Any]) -> PairedTest:
-    return PairedTest(**{**test, "interval": Interval(**test["interval"])})
+    interval = test["interval"]
+    return PairedTest(**{**test, "interval": None if interval is None else Interval(**interval)})
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -11,9 +11,13 @@ from rich.text import Text
 
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.results import EvaluationReport
-from llara.evaluate.statistics import PairedTest
+from llara.evaluate.statistics import FEW_USERS, Interval, PairedTest
 
-_SIGNS = {"better": "▲", "worse": "▼", "tie": "="}
+_SIGNS = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie", "not decided": "not decided"}
+_SUPPORT = {
+    "better": "a difference that the test rows support",
+    "not decided": "these are too few users to say which is better",
+}
 _HEADING_BREAKS = {"ValidRatio": "Valid\nRatio", "hits / rows": "hits\n/ rows"}
 
 
@@ -50,10 +54,26 @@ def table_caption(report: EvaluationReport) -> str:
     """What one row of the table was counted over."""
     candidates = f"{report.num_candidates} candidates each; a blind guess scores {report.random_hit_ratio:.3f}"
     users = report.results[0].num_users
-    rows = f"{users:,} users" if users == report.rows else f"{report.rows:,} rows of {users:,} users"
-    if report.draws == 1:
-        return f"{rows}, {candidates}"
-    return f"{rows} x {report.draws} candidate draws, {candidates}"
+    rows = count_of(users, "user")
+    if users != report.rows:
+        rows = f"{report.rows:,} rows of {rows}"
+    doubt = few_users_remark(users)
+    ending = f"{candidates}. {doubt}" if doubt else candidates
+    return f"{rows}, {ending}" if report.draws == 1 else f"{rows} x {report.draws} candidate draws, {ending}"
+
+
+def few_users_remark(users: int) -> str:
+    """What a reader must know of intervals over so few users; empty where they are enough."""
+    if users >= FEW_USERS:
+        return ""
+    if users == 1:
+        return "One user says nothing about others: there are no intervals and nothing is decided"
+    return f"{users} users are few: intervals are likely too narrow, and small differences cannot be seen"
+
+
+def count_of(count: int, noun: str) -> str:
+    """A number with its noun, such as "1 user" or "1,200 users"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:
@@ -78,7 +98,7 @@ def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:
     for row in table_rows(report):
         name, *numbers = row.cells
         if compact:
-            numbers = [re.sub(r" (?=[\[▲▼=/])", "\n", number) for number in numbers]
+            numbers = [re.sub(r" (?=[\[▲▼=/]|not )", "\n", number) for number in numbers]
         # Text objects, since a model name may contain what rich would read as markup
         table.add_row(*(Text(cell) for cell in (name, *numbers)), style="bold" if row.best else None)
     return table
@@ -103,8 +123,7 @@ def summary_sentence(report: EvaluationReport) -> str:
     if best.name == report.baseline:
         return f"{found}; no other model found more."
     baseline = report.result(report.baseline)
-    verdict = report.comparisons[best.name].verdict
-    judged = "a difference that the test rows support" if verdict == "better" else "too close to call with these rows"
+    judged = _SUPPORT.get(report.comparisons[best.name].verdict, "too close to call with these rows")
     return f"{found}, {baseline.name} in {baseline.hr(1):.1%}: {judged}."
 
 
@@ -113,12 +132,17 @@ def format_ratio(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
+def format_interval(interval: Interval | None, *, signed: bool = False) -> str:
+    """Both ends in brackets, or "–" where there is no honest interval."""
+    form = "+.3f" if signed else ".3f"
+    return "–" if interval is None else f"[{interval.low:{form}}, {interval.high:{form}}]"
+
+
 def _cells(report: EvaluationReport, result: ModelResult) -> tuple[str, ...]:
-    interval = result.hit_interval(level=report.level)
     return (
         result.name,
         f"{result.hits:,} / {result.total:,}",
-        f"{result.hr(1):.3f} [{interval.low:.3f}, {interval.high:.3f}]",
+        f"{result.hr(1):.3f} {format_interval(result.hit_interval(level=report.level))}",
         format_ratio(result.hr(5)),
         format_ratio(result.ndcg(10)),
         format_ratio(result.mrr),
@@ -132,7 +156,7 @@ def _versus(report: EvaluationReport, result: ModelResult) -> str:
     if result.name == report.baseline:
         return "baseline"
     test: PairedTest | None = report.comparisons.get(result.name)
-    return "–" if test is None else f"{test.difference:+.3f} {_SIGNS[test.verdict]} {test.verdict}"
+    return "–" if test is None else f"{test.difference:+.3f} {_SIGNS[test.verdict]}"
 
 
 def _escape_markdown(text: str) -> str:

@@ -193,7 +193,7 @@ def report_content(
     """Everything that report.html shows."""
     notes = [
         "All models ranked the same candidates; negatives are drawn once per draw and row.",
-        "Draws of candidates are averaged within a user; the interval is over users.",
+        "Draws of candidates are averaged within a user; intervals are over users.",
     ]
     if evaluated.generation is not None:
         result = evaluated.generation.results[0]

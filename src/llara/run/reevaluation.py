@@ -10,12 +10,12 @@ from llara.evaluate import Judged, PairedTest, Part, RankingTask, build_task, ju
 from llara.leakage import refuse_unknown_leaks
 from llara.model import Llara, ScorerName
 from llara.run.arguments import require_known_evaluation
+from llara.run.choices import trained_scorer
 from llara.run.config import RunConfig
 from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation
 from llara.run.events import Listener, ignore
 from llara.run.folder import fingerprint_data, read_config, read_manifest
 from llara.run.leaks import accept_data
-from llara.run.pipeline import trained_scorer
 
 EVALUATION_MARKER = ".llara-evaluation"
 """In every folder that `llara evaluate` makes; evaluation.json lies in runs as well, which nothing may replace."""

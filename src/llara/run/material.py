@@ -1,0 +1,67 @@
+"""What all stages of a run read: settings, data, split, and the rows that are judged."""
+
+from dataclasses import dataclass
+
+from llara.data import Dataset, Examples, Split, held_out_examples, load_dataset, split_dataset
+from llara.evaluate import RankingTask, build_task
+from llara.model.backbone import NANO
+from llara.model.loading import check_backbone_folder
+from llara.run.config import RunConfig
+
+_STOPPING_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Material:
+    """Settings and data of a run.
+
+    Attributes:
+        config: All settings.
+        dataset: The data.
+        split: Its split.
+        validation: The rows by which the best step is chosen.
+        test: The rows that are reported.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    split: Split
+    validation: RankingTask
+    test: RankingTask
+
+    def stopping_rows(self) -> Examples:
+        """Validation rows by which fitting a recommender stops."""
+        return held_out_examples(self.dataset.log, self.split, self.config.data.split, limit=_STOPPING_ROWS)
+
+
+def read_material(config: RunConfig) -> Material:
+    """Read and split the data; refuse what can be known to be wrong before any work.
+
+    Raises:
+        LlaraError: For anything wrong with settings, data or backbone folder.
+    """
+    if config.backbone.path != NANO:
+        check_backbone_folder(config.backbone.path)
+    dataset = load_dataset(config.data.folder, seed=config.data.seed)
+    dataset.catalog.texts(config.prompt.item_text)  # refuses unknown and unreadable columns
+    dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)
+    split = split_dataset(dataset, config.data.split)
+    return Material(
+        config, dataset, split, _validation_task(config, dataset, split), _test_task(config, dataset, split)
+    )
+
+
+def _test_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
+    dense = config.evaluate.rows == "dense"
+    limit = config.evaluate.rows_limit
+    rows = held_out_examples(dataset.log, split, config.data.split, limit=limit, part="test") if dense else None
+    return build_task(dataset, split, "test", config.data.candidates, draws=config.data.candidates.draws, examples=rows)
+
+
+def _validation_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:
+    settings = config.evaluate
+    dense = settings.validation_rows == "dense"
+    rows = held_out_examples(dataset.log, split, config.data.split, limit=settings.validation_limit) if dense else None
+    return build_task(
+        dataset, split, "validation", config.data.candidates, draws=settings.validation_draws, examples=rows
+    )

@@ -1,0 +1,51 @@
+"""Judging every model on the same frozen candidates."""
+
+from dataclasses import dataclass
+
+from llara.leakage import LeakageFinding
+from llara.model import Llara
+from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation, trained_scorers
+from llara.run.material import Material
+from llara.run.stages.scoring import seconds_to_generate, seconds_to_score
+from llara.run.stages.stage import Place, Probed, StagePlan
+
+
+@dataclass(frozen=True)
+class EvaluateStage:
+    """Ranks the test rows by popularity, the recommender, and LLaRA in every way that was trained.
+
+    Leaves the model itself, `evaluation.json`, `predictions/`, `candidates/`, `figures/` and `report.html`. An
+    interrupted run does it again.
+    """
+
+    material: Material
+    llara: Llara
+    leakage: tuple[LeakageFinding, ...] = ()
+    name: str = "evaluation"
+    needed: bool = True
+
+    def run(self, place: Place) -> Evaluated:
+        """What was found."""
+        material = self.material
+        evaluated = evaluate_run(
+            self.llara, material.split, material.test, config=material.config, leakage=self.leakage,
+            listener=place.listener,
+        )  # fmt: skip
+        if place.writes:
+            self.llara.save_pretrained(place.folder)
+            save_evaluation(
+                place.folder, evaluated, config=material.config, dataset=material.dataset, split=material.split
+            )
+        return evaluated
+
+    def probe(self, seconds: float) -> Probed[None]:
+        """Some rows by each scorer, and a batch of generated answers."""
+        config, test = self.material.config, self.material.test
+        scorers = trained_scorers(self.llara, config)
+        expected = sum(seconds_to_score(self.material, self.llara, test, scorer) for scorer in scorers)
+        generated = config.evaluate.generation_draws if "answer" in config.train.objective.trains else 0
+        if generated:
+            expected += seconds_to_generate(self.material, self.llara, test) * generated
+        amount = f"{len(test.examples):,} rows, {len(test.draws)} draws, by {', '.join(scorers)}"
+        amount += f", {generated} generated" if generated else ""
+        return Probed(None, StagePlan(self.name, amount, expected))

@@ -1,0 +1,78 @@
+"""Recommenders whose judgment of training rows is not their memory."""
+
+from dataclasses import dataclass
+
+from llara.recommender import (
+    FoldRecommenders,
+    Recommender,
+    SequentialRecommender,
+    fit_without_fold,
+    fold_of_users,
+    load_recommender,
+    save_recommender,
+)
+from llara.run.choices import uses_prior
+from llara.run.material import Material
+from llara.run.stages.recommender import build_untrained, fit_events
+from llara.run.stages.stage import Place, Probed, StagePlan
+
+FOLDS_FOLDER = "folds"
+
+
+@dataclass(frozen=True)
+class FoldsStage:
+    """Fits a recommender without each fold of the training users, for the prior of the rows of that fold.
+
+    Leaves `folds/N/` until the run is complete. Resumes after the last fold that was fitted.
+
+    Attributes:
+        material: Settings and data.
+        recommender: The one that was fitted on all users.
+        whole_fit: What fitting `recommender` is planned to take; only a probe reads it.
+    """
+
+    material: Material
+    recommender: Recommender
+    whole_fit: StagePlan | None = None
+    name: str = "prior folds"
+
+    @property
+    def needed(self) -> bool:
+        """Only where there is a prior that has learned something."""
+        config = self.material.config
+        return uses_prior(config) and config.prior_folds > 1 and isinstance(self.recommender, SequentialRecommender)
+
+    def run(self, place: Place) -> FoldRecommenders | None:
+        """One recommender per fold; None where no such judgment is used."""
+        if not self.needed:
+            return None
+        config, sequences = self.material.config, self.material.split.train_sequences
+        fold_of_user = fold_of_users(sequences.user_index, folds=config.prior_folds, seed=config.recommender.fit.seed)
+        validation = self.material.stopping_rows()
+        recommenders: list[Recommender] = []
+        for fold in range(config.prior_folds):
+            folder = place.folder / FOLDS_FOLDER / str(fold)
+            if place.resume and (folder / "recommender.json").is_file():
+                recommenders.append(load_recommender(folder))
+                continue
+            name = f"{type(self.recommender).__name__} without fold {fold + 1} of {config.prior_folds}"
+            with fit_events(place.listener, name, self.material) as events:
+                fitted, report = fit_without_fold(
+                    lambda: build_untrained(self.material), sequences, fold=fold, fold_of_user=fold_of_user,
+                    validation=validation, config=config.recommender.fit, on_epoch=events.on_epoch,
+                )  # fmt: skip
+                events.ended(report)
+            if place.writes:
+                save_recommender(fitted, folder)
+            recommenders.append(fitted)
+        return FoldRecommenders(recommenders, fold_of_user)
+
+    def probe(self, seconds: float) -> Probed[FoldRecommenders | None]:
+        """Nothing is measured: each fold takes as long as the recommender on the share of users that it leaves."""
+        folds = self.material.config.prior_folds
+        if not self.needed or self.whole_fit is None:
+            return Probed(None, None)
+        whole = self.whole_fit
+        expected = whole.seconds * (folds - 1)
+        plan = StagePlan(self.name, f"{folds} recommenders", expected, is_limit=True, uncertainty=whole.uncertainty)
+        return Probed(None, plan)
