@@ -49,6 +49,45 @@ def test_quickstart_runs_the_whole_path_and_prints_one_json_object(dataset: "Wor
     assert "has a finished quickstart" in again.refused()
 
 
+def quickstart(world: "World", folder: Path, *options: str) -> Any:
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    return world.llara("quickstart", "--output", folder, *settings, *options)
+
+
+def test_a_finished_run_is_not_replaced_by_a_quickstart_that_is_sent_there(world: "World", tmp_path: Path) -> None:
+    before = world.contents(world.hybrid)
+    message = quickstart(world, tmp_path / "quick", "--set", f"output={world.hybrid}").refused()
+    assert f"{world.hybrid} exists already" in message
+    assert world.contents(world.hybrid) == before
+    assert not (tmp_path / "quick").exists()
+
+
+def test_data_of_the_users_own_is_used_and_not_replaced_by_the_sample(world: "World", tmp_path: Path) -> None:
+    before = world.contents(world.data)
+    outcome = quickstart(world, tmp_path / "quick", "--set", f"data.folder={world.data}")
+    assert world.contents(world.data) == before
+    assert "the catalog has no column 'author'" in outcome.refused() or "author" in outcome.refused()
+    assert "simulated readers" not in outcome.err
+
+
+def test_folders_that_the_user_made_where_the_quickstart_goes_are_kept(world: "World", tmp_path: Path) -> None:
+    for name in ("start", "data", "hybrid"):
+        folder = tmp_path / f"with-{name}"
+        (folder / name).mkdir(parents=True)
+        (folder / name / "thesis.txt").write_text("years of work")
+    for name in ("data", "hybrid"):
+        assert name in quickstart(world, tmp_path / f"with-{name}", "--force").refused()
+        assert (tmp_path / f"with-{name}" / name / "thesis.txt").read_text() == "years of work"
+    # What ends it here comes after the start is made.
+    quickstart(world, tmp_path / "with-start", "--set", "prior_folds=100000").refused()
+    assert (tmp_path / "with-start" / "start" / "thesis.txt").read_text() == "years of work"
+
+
+def test_two_runs_are_not_sent_to_one_folder(world: "World", tmp_path: Path) -> None:
+    message = quickstart(world, tmp_path / "quick", "--set", f"output={tmp_path / 'quick' / 'text-only'}").refused()
+    assert "where the text-only run goes" in message
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()

@@ -72,6 +72,12 @@ def open_run(output: str, *, resume: bool, force: bool) -> Iterator[RunFolder]:
         yield run
 
 
+def refuse_taken_run(output: str, *, force: bool) -> None:
+    """Raise ConfigError unless `open_run` would start a run at `output`: for a look before long work starts."""
+    final = Path(output)
+    _refuse_taken(RunFolder(final, final.with_name(final.name + ".partial")), force=force)
+
+
 def _refuse_unless_interrupted(run: RunFolder) -> None:
     if not (run.partial / RUN_MARKER).is_file():
         done = " It is finished already." if run.final.exists() else ""

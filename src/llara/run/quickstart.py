@@ -1,13 +1,15 @@
 """`llara quickstart`: the whole path on the bundled sample, text-only and hybrid side by side."""
 
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llara.data import CandidateConfig, load_dataset, split_dataset
+from llara.data.files import is_own, remove_own
+from llara.data.folder import INFO_FILE, read_info
 from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig, EvaluationReport, compare_results
 from llara.ingest.sample import make_sample
@@ -17,9 +19,13 @@ from llara.recommender import FitConfig, RecommenderConfig
 from llara.run.config import DataConfig, RunConfig, override_config
 from llara.run.evaluation import save_evaluation
 from llara.run.events import Listener, Notice, ignore
+from llara.run.folder import refuse_taken_run
 from llara.run.pipeline import FinishedRun, make_start
 from llara.run.side_by_side import train_both
 from llara.train import CurriculumConfig, ObjectiveConfig, OptimizerConfig, PracticeConfig, TrainConfig
+
+QUICKSTART_MARKER = ".llara-quickstart"
+"""In every folder that the quickstart makes: nothing without it is taken for an earlier quickstart."""
 
 
 def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
@@ -123,35 +129,76 @@ def run_quickstart(
         listener: Told of progress.
 
     Raises:
-        ConfigError: If the folder has a quickstart already and not `force`.
+        ConfigError: If what it would write to holds something already: a finished quickstart or other run and not
+            `force`, or, whatever `force` says, something that llara did not make.
     """
     started = time.perf_counter()
-    if (folder / "hybrid").exists() and not force:
-        raise ConfigError(
-            f"{folder} has a finished quickstart. Look at {folder / 'hybrid' / 'report.html'}, or pass --force."
-        )
     config = override_config(quickstart_config(folder, seed=seed), overrides)
-    listener(Notice("1/4 sample data: real public-domain books, simulated readers"))
-    make_sample(Path(config.data.folder), seed=seed, force=force or not _finished(folder))
-    listener(Notice("2/4 recommender, and a small language model that practises on the catalog"))
-    start = folder / "start"
-    start_seconds = make_start(config, start, listener=listener)
-    listener(Notice("3/4 text-only and hybrid LLaRA, from the same start"))
     text_config = replace(
         config,
         output=str(folder / "text-only"),
         train=replace(config.train, curriculum=CurriculumConfig(kind="text-only")),
     )
-    text_only, hybrid = train_both(text_config, config, start=start, listener=listener)
-    shutil.rmtree(start)
+    _refuse_taken_outputs(folder, (text_config, config), force=force)
+    if Path(config.data.folder) == _sample_folder(folder):
+        listener(Notice("1/4 sample data: real public-domain books, simulated readers"))
+        _make_own_sample(folder, seed=seed)
+    else:
+        listener(Notice(f"1/4 data in {config.data.folder}, as it is"))
+    with _own_start(folder) as start:
+        listener(Notice("2/4 recommender, and a small language model that practises on the catalog"))
+        start_seconds = make_start(config, start, listener=listener)
+        listener(Notice("3/4 text-only and hybrid LLaRA, from the same start"))
+        text_only, hybrid = train_both(text_config, config, start=start, listener=listener)
     listener(Notice("4/4 comparison on the same candidates"))
     report = _side_by_side(text_only, hybrid)
     _save_comparison(hybrid, report, config)
     return Quickstart(text_only, hybrid, report, time.perf_counter() - started, start_seconds)
 
 
-def _finished(folder: Path) -> bool:
-    return (folder / "hybrid").exists()
+def _refuse_taken_outputs(folder: Path, runs: Sequence[RunConfig], *, force: bool) -> None:
+    """Refuse to write over anything but what an earlier quickstart in `folder` has left unfinished."""
+    outputs = [Path(run.output) for run in runs]
+    if outputs[0].absolute() == outputs[1].absolute():
+        raise ConfigError(f"output {outputs[1]} is where the text-only run goes. Choose another with --set output=...")
+    own, finished = (folder / QUICKSTART_MARKER).is_file(), folder / "hybrid"
+    if own and finished.exists() and not force:
+        raise ConfigError(f"{folder} has a finished quickstart. Look at {finished / 'report.html'}, or pass --force.")
+    for output in outputs:
+        if not (own and output.parent == folder):
+            refuse_taken_run(str(output), force=force)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / QUICKSTART_MARKER).touch()
+
+
+def _sample_folder(folder: Path) -> Path:
+    return folder / "data"
+
+
+def _make_own_sample(folder: Path, *, seed: int) -> None:
+    """Write the sample, over an earlier sample only."""
+    data = _sample_folder(folder)
+    if data.exists() and not (is_own(data, marker=INFO_FILE) and _is_sample(data)):
+        raise ConfigError(
+            f"{data} holds something else than the sample, which would go there. To use that data, pass "
+            f"--set data.folder={data} with another --output; else choose another --output."
+        )
+    make_sample(data, seed=seed, force=True)
+
+
+def _is_sample(data: Path) -> bool:
+    return not any(data.iterdir()) or read_info(data).origin.get("source") == "llara.ingest.sample"
+
+
+@contextmanager
+def _own_start(folder: Path) -> Iterator[Path]:
+    """A folder of ours for what both runs begin with, while the block runs."""
+    start = folder / ".start"
+    remove_own(start, marker=QUICKSTART_MARKER)
+    start.mkdir()
+    (start / QUICKSTART_MARKER).touch()
+    yield start
+    remove_own(start, marker=QUICKSTART_MARKER)
 
 
 def _side_by_side(text_only: FinishedRun, hybrid: FinishedRun) -> EvaluationReport:

@@ -27,7 +27,7 @@ Log: TypeAlias = "Queue[logging.LogRecord]"  # Queue takes no type while the pro
 def train_both(
     first: RunConfig, second: RunConfig, *, start: Path, listener: Listener = ignore
 ) -> tuple[FinishedRun, FinishedRun]:
-    """Train two runs from the same start, replacing earlier ones: at once where there are threads for both.
+    """Train two runs from the same start, replacing earlier runs there: at once where there are threads for both.
 
     The first one trains in a process of its own, without a progress bar; its progress is logged here. On one thread, or
     where both would share a GPU, the second waits for the first.
