@@ -9,7 +9,6 @@ from llara.cli.bars import showing_progress
 from llara.cli.showing import show_recommendations
 from llara.errors import ConfigError
 from llara.model import Recommendation
-from llara.run.evaluation import file_name
 from llara.run.events import stage
 from llara.run.folder import RunFolder, explain_refusal, open_run
 from llara.run.recommending import Ranking
@@ -77,10 +76,6 @@ def test_titles_are_shown_as_they_are(title: str, capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     assert shown.count(title) == 2
     assert "#3" in shown
-
-
-def test_model_names_become_file_names() -> None:
-    assert file_name("hybrid LLaRA (free generation), My/Run") == "hybrid-llara-free-generation-my-run"
 
 
 def test_run_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from llara.data import read_candidates, sha256_of
+from llara.evaluate import read_predictions
 from llara.run.config import load_config
+from llara.run.names import file_stems
 from llara.train import read_metrics
 
 if TYPE_CHECKING:
@@ -204,6 +207,26 @@ def test_evaluating_against_another_run_shows_its_own_numbers_beside(world: "Wor
     line = "hybrid LLaRA (answer) - text-only LLaRA (listwise), text-only: HR@1 "
     assert line in beside.out
     assert "4 rows: " in beside.out.split(line)[1]
+
+
+def test_runs_with_names_alike_get_files_of_their_own(world: "World", tmp_path: Path) -> None:
+    runs = [tmp_path / "one" / "x-1", tmp_path / "one" / "x 1", tmp_path / "two" / "x-1"]
+    for run, source in zip(runs, (world.hybrid, world.text_only, world.text_only), strict=True):
+        shutil.copytree(source, run)
+    output, beside = tmp_path / "out", [option for run in runs for option in ("--against", run)]
+    found = world.llara("evaluate", world.hybrid, *beside, "--scorer", "answer", "--output", output, "--json").json()
+    names = [model["name"] for model in found["evaluation"]["models"][2:5]]
+    assert [name.split(", ")[1] for name in names] == ["one/x-1", "x 1", "two/x-1"]
+    files = [output / "predictions" / f"{stem}.parquet" for stem in file_stems(names).values()]
+    scores = [read_predictions(file).scores for file in files]
+    assert len({np.asarray(some).tobytes() for some in scores}) == 2, "two of the three are copies of one run"
+    assert len(list((output / "predictions").glob("*.parquet"))) == len(found["evaluation"]["models"]) == 6
+
+
+def test_a_run_given_twice_is_refused_before_anything_is_scored(world: "World") -> None:
+    for runs in ((world.hybrid,), (world.text_only, world.folder / "." / "text-only")):
+        options = [option for run in runs for option in ("--against", run)]
+        assert "is given twice" in world.llara("evaluate", world.hybrid, *options, "--force").refused()
 
 
 def test_other_rows_and_draws_can_be_evaluated(world: "World") -> None:

@@ -30,6 +30,7 @@ from llara.recommender import Popularity
 from llara.run.config import RunConfig, config_to_dict
 from llara.run.events import Listener, ignore, stage
 from llara.run.folder import EVALUATION_FILE
+from llara.run.names import file_stems
 from llara.train import read_metrics
 
 PREDICTIONS_FOLDER, CANDIDATES_FOLDER = "predictions", "candidates"
@@ -174,17 +175,12 @@ def save_evaluation(
             examples=evaluated.task.examples,
             catalog=dataset.catalog,
         )
-    for name, entry in evaluated.judged.items():
-        (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
-        write_predictions(folder / PREDICTIONS_FOLDER / f"{file_name(name)}.parquet", entry.predictions)
+    (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
+    for name, stem in file_stems(list(evaluated.judged)).items():
+        write_predictions(folder / PREDICTIONS_FOLDER / f"{stem}.parquet", evaluated.judged[name].predictions)
     content = report_content(metrics_folder or folder, evaluated, config=config, dataset=dataset, split=split)
     write_report(folder / "report.html", content)
     save_figures(folder / "figures", content)
-
-
-def file_name(model: str) -> str:
-    """A model's name as part of a path: lower case, words joined by hyphens."""
-    return "-".join("".join(c if c.isalnum() else " " for c in model.casefold()).split())
 
 
 def report_content(

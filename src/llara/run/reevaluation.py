@@ -16,6 +16,7 @@ from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation
 from llara.run.events import Listener, ignore
 from llara.run.folder import fingerprint_data, read_config, read_manifest
 from llara.run.leaks import accept_data
+from llara.run.names import distinct_names
 
 EVALUATION_MARKER = ".llara-evaluation"
 """In every folder that `llara evaluate` makes; evaluation.json lies in runs as well, which nothing may replace."""
@@ -25,10 +26,18 @@ EVALUATION_MARKER = ".llara-evaluation"
 class OpenedRun:
     """A finished run with its data."""
 
-    llara: Llara
+    folder: Path
     config: RunConfig
     dataset: Dataset
     split: Split
+
+    def load_model(self) -> Llara:
+        """Its model, on the GPU if there is one.
+
+        Raises:
+            CheckpointError: If the run is incomplete or damaged.
+        """
+        return Llara.from_pretrained(self.folder)
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Reevaluated:
 
 
 def open_finished(run: Path, data: Path | None) -> OpenedRun:
-    """Load a run and the data it was trained on.
+    """Read a run's settings and the data it was trained on; its model is loaded when it is asked for.
 
     Raises:
         CheckpointError: If the run is incomplete.
@@ -66,7 +75,7 @@ def open_finished(run: Path, data: Path | None) -> OpenedRun:
             f"{folder} is not the data that {run} was trained on (its sha256 differ from manifest.json). "
             "Give the right dataset folder with --data."
         )
-    return OpenedRun(Llara.from_pretrained(run), config, dataset, split_dataset(dataset, config.data.split))
+    return OpenedRun(run, config, dataset, split_dataset(dataset, config.data.split))
 
 
 def reevaluate(
@@ -92,30 +101,27 @@ def reevaluate(
     require_known_evaluation(part=part, rows=rows, scorer=scorer, draws=draws)
     chosen: Part = "test" if part == "test" else "validation"
     refuse_unknown_leaks(allow_leaks, where="--allow-leak")
+    beside = dict(zip(distinct_names([run, *against])[1:], against, strict=True))
     opened = open_finished(run, data)
+    scorers = _scorers(opened, scorer)
     task = _task(opened, chosen, draws, dense=rows == "dense")
     leakage = accept_data(opened.config, opened.dataset, opened.split, task, also_allowed=allow_leaks)
-    scorers = _scorers(opened, scorer)
+    others = {name: _comparable(other, task, data=data) for name, other in beside.items()}
     folder = output or run / "evaluations" / (part if rows == "last" else f"{part}-{rows}")
     with new_folder(folder, force=force, marker=EVALUATION_MARKER) as partial:
-        others = [entry for other in against for entry in _judge_other(other, task, data=data)]
+        llara = opened.load_model()
+        judged = [_judge_other(name, other, task) for name, other in others.items()]
         evaluated = evaluate_run(
-            opened.llara,
-            opened.split,
-            task,
-            config=opened.config,
-            scorers=scorers,
-            others=others,
-            leakage=leakage,
+            llara, opened.split, task, config=opened.config, scorers=scorers, others=judged, leakage=leakage,
             listener=listener,
-        )
+        )  # fmt: skip
         save_evaluation(
             partial, evaluated, config=opened.config, dataset=opened.dataset, split=opened.split, metrics_folder=run
         )
-    own = opened.llara.default_scorer
-    model = model_name(opened.llara, own if scorers is None or own in scorers else scorers[0])
+    own = llara.default_scorer
+    model = model_name(llara, own if scorers is None or own in scorers else scorers[0])
     return Reevaluated(
-        folder, evaluated, model, _differences(evaluated, model, [entry.result.name for entry in others])
+        folder, evaluated, model, _differences(evaluated, model, [entry.result.name for entry in judged])
     )
 
 
@@ -155,8 +161,8 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
     return ["listwise"]
 
 
-def _judge_other(run: Path, task: RankingTask, *, data: Path | None) -> list[Judged]:
-    """The other run's ranking of the same candidates; refused unless they are the same item by item."""
+def _comparable(run: Path, task: RankingTask, *, data: Path | None) -> OpenedRun:
+    """Another run, refused unless its candidates are the same item by item; before anything is scored."""
     opened = open_finished(run, data)
     theirs = _task(opened, task.part, len(task.draws), dense=task.users is not None)
     if theirs.hashes != task.hashes or list(theirs.item_ids) != list(task.item_ids):
@@ -164,6 +170,12 @@ def _judge_other(run: Path, task: RankingTask, *, data: Path | None) -> list[Jud
             f"{run} was trained with other candidates, split or item permutation, so its numbers do not compare. "
             "Train it with the same `data` settings."
         )
-    scorer = opened.llara.default_scorer
-    name = f"{model_name(opened.llara, scorer)}, {run.name}"
-    return [judge_llara(name, opened.llara, task, scorer=scorer, batch_size=opened.config.evaluate.batch_size)]
+    return opened
+
+
+def _judge_other(name: str, opened: OpenedRun, task: RankingTask) -> Judged:
+    """The other run's ranking, by what it was trained for; its model is freed afterwards."""
+    llara = opened.load_model()
+    scorer = llara.default_scorer
+    shown = f"{model_name(llara, scorer)}, {name}"
+    return judge_llara(shown, llara, task, scorer=scorer, batch_size=opened.config.evaluate.batch_size)
