@@ -3,7 +3,6 @@
 The names below are the public ones; they are imported on first use, so that `import llara` itself is quick.
 """
 
-import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
     from llara.train import Trainer
 
 __version__ = version("llara")
-
-# oneDNN keeps 1,024 compiled kernels, one per shape, and prompts have many lengths: a gigabyte for nothing
-# (docs/experiments.md). It reads this once, at its first product.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-os.environ.setdefault("LRU_CACHE_CAPACITY", "16")  # torch's own references to the same kernels
 
 __all__ = [
     "Caser",

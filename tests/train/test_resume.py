@@ -171,6 +171,7 @@ def test_only_the_best_weights_are_kept_beside_the_last(start: Start, tmp_path: 
     files = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "checkpoints").rglob("*") if path.is_file())
     assert [Path(file).as_posix() for file in files] == [
         "checkpoints/best/step-12.safetensors",
+        "checkpoints/last/choices.json",
         "checkpoints/last/optimizer.safetensors",
         "checkpoints/last/state.json",
         "checkpoints/last/weights.safetensors",

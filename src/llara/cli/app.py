@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llara.cli.data import data_app
+from llara.cli.limits import limit_kernel_caches
 from llara.cli.options import Force, Json, Set
 from llara.errors import LlaraError
 
@@ -29,6 +30,7 @@ _INTERRUPTED = 130  # typer exits with it on Ctrl-C
 
 def main() -> None:
     """Run the command line; errors that the user can mend end with exit code 2 and one readable message."""
+    limit_kernel_caches()
     try:
         app()
     except LlaraError as error:

@@ -1,10 +1,10 @@
 """The model: a backbone that reads titles as text and items as behavioral tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,8 @@ from llara.model.backbone import (
 )
 from llara.model.kernels.allocation import keep_freed_memory
 from llara.model.kernels.last_layer import LastFeedForward
-from llara.model.kernels.lora import folded_adapters, hold_folded
+from llara.model.kernels.lora import folded_adapters, hold_folded, products_of, use_products
+from llara.model.kernels.products import ProductLibrary
 from llara.model.loading import refuse_other_names
 from llara.model.nano import build_nano
 from llara.model.precision import resolve_precision
@@ -181,6 +182,7 @@ class Llara(nn.Module):
             history_length=saved.history_length,
         )
         llara._load_own(saved.tensors, folder)
+        llara.take_choices(saved.choices)
         return llara.to(device or best_device()).eval()
 
     def _load_own(self, tensors: dict[str, Tensor], folder: Path | str) -> None:
@@ -280,6 +282,18 @@ class Llara(nn.Module):
         """Within the block, `folded` finds its weights made, in whichever thread; the model must not be trained."""
         dtype = resolve_precision(self.config.backbone.precision, self.device)
         return hold_folded(self.model, dtype=dtype)
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What a trial on this machine chose and what shows in the last bits of results; saved with the model."""
+        products = products_of(self.model)
+        return {} if products is None else {"products": products}
+
+    def take_choices(self, choices: Mapping[str, str]) -> None:
+        """Choose as recorded in `choices`, whatever a trial would say here."""
+        products = choices.get("products")
+        if products in get_args(ProductLibrary):
+            use_products(self.model, cast(ProductLibrary, products))
 
     def slot_vectors(self, batch: PromptBatch) -> Tensor:
         """The vector of each slot, [S, D]: projected item embedding in hybrid rows, the placeholder in the others."""

@@ -62,6 +62,7 @@ def save_llara(llara: "Llara", folder: Path) -> None:
         "uses_behavior": llara.uses_behavior,
         "default_scorer": llara.default_scorer,
         "history_length": llara.history_length,
+        "choices": llara.choices,
         "backbone_stored": own,
         "config": asdict(llara.config),
     }
@@ -99,6 +100,7 @@ class SavedLlara:
     uses_behavior: bool
     default_scorer: ScorerName
     history_length: int | None
+    choices: dict[str, str]
     tensors: dict[str, Tensor]
 
 
@@ -135,6 +137,7 @@ def read_llara(folder: Path) -> SavedLlara:
         uses_behavior=content["uses_behavior"],
         default_scorer=content["default_scorer"],
         history_length=content.get("history_length"),  # folders saved before do not say
+        choices=content.get("choices", {}),
         tensors=tensors,
     )
 

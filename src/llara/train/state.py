@@ -18,6 +18,8 @@ from llara.model import Llara
 
 LAST = "last"
 WEIGHTS, OPTIMIZER, COUNTERS = "weights.safetensors", "optimizer.safetensors", "state.json"
+CHOICES = "choices.json"
+"""What a trial on this machine chose when the run began, see `Llara.choices`."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def save_state(folder: Path, llara: Llara, optimizer: torch.optim.Optimizer, cou
         fresh.mkdir(parents=True)
         save_file(trained_weights(llara), str(fresh / WEIGHTS))
         save_file(moments, str(fresh / OPTIMIZER))
+        (fresh / CHOICES).write_text(json.dumps(llara.choices), encoding="utf-8")
         (fresh / COUNTERS).write_text(json.dumps(asdict(counters)), encoding="utf-8")
         _swap_in(fresh, folder)
 
@@ -163,11 +166,13 @@ def read_counters(folder: Path) -> Counters:
 
 
 def load_state(folder: Path, llara: Llara, optimizer: torch.optim.Optimizer) -> None:
-    """Restore weights and optimizer.
+    """Restore weights, optimizer and what was chosen by trial.
 
     Raises:
         CheckpointError: If the checkpoint is damaged or belongs to another model.
     """
+    if (folder / CHOICES).is_file():  # checkpoints written before have none
+        llara.take_choices(_read_choices(folder / CHOICES))
     moments = _read_tensors(folder / OPTIMIZER)
     load_weights(llara, _read_tensors(folder / WEIGHTS))
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -179,6 +184,13 @@ def load_state(folder: Path, llara: Llara, optimizer: torch.optim.Optimizer) -> 
             raise _damaged(folder / OPTIMIZER, f"'{key}' fits none of the {len(parameters)} trained weights")
         state.setdefault(int(place), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _read_choices(path: Path) -> dict[str, str]:
+    try:
+        return {str(name): str(value) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise _damaged(path, error) from error
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -1,10 +1,13 @@
 """Products by either library: the same numbers, for every layout and size that we ask for."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from llara.model.kernels import products
-from llara.model.kernels.products import linear_product, onednn_is_faster
+from llara.model.kernels.products import Once, fastest_library, has_onednn, linear_product
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -27,5 +30,35 @@ def test_the_other_library_gives_the_same_where_there_is_one() -> None:
     torch.testing.assert_close(found, x @ weight.T, atol=1e-4, rtol=1e-5)
 
 
-def test_the_choice_is_made_once() -> None:
-    assert onednn_is_faster() is onednn_is_faster()
+def large(rows: int = 300, width: int = 1024, out: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factors of a product large enough that the choice matters."""
+    generator = torch.Generator().manual_seed(rows)
+    return torch.randn(rows, width, generator=generator), torch.randn(out, width, generator=generator)
+
+
+@pytest.mark.skipif(not has_onednn(), reason="this torch has no oneDNN")
+def test_the_library_that_is_asked_for_multiplies() -> None:
+    x, weight = large()
+    by_torch, by_onednn = x @ weight.T, torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    if torch.equal(by_torch, by_onednn):
+        pytest.skip("both libraries agree bit by bit on this processor")
+    assert torch.equal(linear_product(x, weight, library="torch"), by_torch)
+    assert torch.equal(linear_product(x, weight, library="onednn"), by_onednn)
+    assert torch.equal(linear_product(x, weight), by_torch if fastest_library() == "torch" else by_onednn)
+    few = x[:2]
+    assert torch.equal(linear_product(few, weight, library="onednn"), few @ weight.T)
+
+
+def test_a_trial_is_made_once_however_many_threads_ask_for_it() -> None:
+    trials: list[int] = []
+
+    def trial() -> int:
+        time.sleep(0.05)  # until all threads have asked
+        trials.append(len(trials))
+        return trials[-1]
+
+    once = Once(trial)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: once(), range(8)))
+    assert found == [0] * 8
+    assert trials == [0]

@@ -1,5 +1,6 @@
 """The adapter's layers: what peft computes, in fewer passes over memory and with cheap dropout."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ import torch
 from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor, nn
 
-from llara.model.kernels.products import linear_product
+from llara.model.kernels.products import ProductLibrary, fastest_library, has_onednn, linear_product
+
+logger = logging.getLogger(__name__)
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _LEVELS = 256
@@ -28,10 +31,12 @@ class LoraLinear(PeftLinear):
         folded: Weights with the update in them, there while anybody holds them (`hold_folded`). Only passes within
             `folded_adapters` read them, so that a result does not depend on what other threads hold.
         holders: How many hold them.
+        products: Who multiplies, see `linear_product`; set by `use_products`.
     """
 
     folded: Tensor | None = None
     holders: int = 0
+    products: ProductLibrary | None = None
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401 - peft's signature
         """The layer's output, [..., in] -> [..., out]."""
@@ -41,7 +46,7 @@ class LoraLinear(PeftLinear):
             return super().forward(x, *args, **kwargs)
         folded = self.folded if id(self) in _FOLDED_HERE.get() else None
         if folded is not None and not torch.is_grad_enabled():
-            product = linear_product(x.flatten(0, -2).to(folded.dtype), folded)
+            product = linear_product(x.flatten(0, -2).to(folded.dtype), folded, library=self.products)
             return (product if base.bias is None else product + base.bias.to(product.dtype)).view(*x.shape[:-1], -1)
         dtype = x.dtype
         if torch.is_autocast_enabled(x.device.type):
@@ -57,7 +62,29 @@ class LoraLinear(PeftLinear):
             up.weight.to(dtype),
             scaling=self.scaling[name],
             dropout=share,
+            library=self.products,
         )
+
+
+def products_of(model: nn.Module) -> ProductLibrary | None:
+    """Who multiplies for a model's adapters; None where it has none, or no CPU does it."""
+    layers = [module for module in model.modules() if isinstance(module, LoraLinear)]
+    if not layers or layers[0].weight.device.type != "cpu":
+        return None
+    return layers[0].products or fastest_library()
+
+
+def use_products(model: nn.Module, library: ProductLibrary) -> None:
+    """Let a model's adapters multiply as they did before: the libraries differ in the last bits.
+
+    Where this torch has no such library, its own is taken and a warning logged.
+    """
+    if library == "onednn" and not has_onednn():
+        logger.warning("products were by oneDNN before, which this torch lacks: results differ in their last bits")
+        library = "torch"
+    for module in model.modules():
+        if isinstance(module, LoraLinear):
+            module.products = library
 
 
 # As in `last_layer`: no argument of a pass reaches the linear layers of a backbone.
@@ -143,7 +170,15 @@ def _has_room(layers: list[LoraLinear]) -> bool:
 
 
 def lora_product(
-    x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, *, scaling: float, dropout: float
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    down: Tensor,
+    up: Tensor,
+    *,
+    scaling: float,
+    dropout: float,
+    library: ProductLibrary | None = None,
 ) -> Tensor:
     """`x @ weight.T + bias + scaling * dropout(x) @ down.T @ up.T`; no gradient reaches `weight` and `bias`.
 
@@ -155,11 +190,12 @@ def lora_product(
         up: [out, r].
         scaling: Factor of the update.
         dropout: Share of the values of `x` that the update does not see, in [0, 1); rounded to a multiple of 1 / 256.
+        library: Who multiplies, see `linear_product`.
 
     Returns:
         [..., out].
     """
-    product: Tensor = _LoraProduct.apply(x, weight, bias, down, up, scaling, dropout)  # type: ignore[no-untyped-call]
+    product: Tensor = _LoraProduct.apply(x, weight, bias, down, up, scaling, dropout, library)  # type: ignore[no-untyped-call]
     return product
 
 
@@ -174,13 +210,15 @@ class _LoraProduct(torch.autograd.Function):
         up: Tensor,
         scaling: float,
         dropout: float,
+        library: ProductLibrary | None,
     ) -> Tensor:
+        ctx.library = library
         flat = x.reshape(-1, x.shape[-1])  # [N, in]
         levels = _kept_levels(dropout)
         ctx.scaling = scaling * _LEVELS / levels  # what is kept makes up for what is not
         ctx.levels, ctx.seed = levels, int(torch.randint(2**62, ())) if levels < _LEVELS else 0
-        hidden = linear_product(_dropped(flat, ctx.levels, ctx.seed), down)  # [N, r]
-        product = linear_product(flat, weight)
+        hidden = linear_product(_dropped(flat, ctx.levels, ctx.seed), down, library=library)  # [N, r]
+        product = linear_product(flat, weight, library=library)
         if bias is not None:
             product += bias
         product.addmm_(hidden, up.T, alpha=ctx.scaling)
@@ -195,18 +233,18 @@ class _LoraProduct(torch.autograd.Function):
         # Drawn again: to keep a byte for each value would take a tenth of the memory of training.
         kept = _kept_values(flat, ctx.levels, ctx.seed)
         # Products with a few columns are several times as fast in these layouts as in the obvious ones.
-        of_hidden = linear_product(g, up.T.contiguous()).mul_(ctx.scaling)  # [N, r]
+        of_hidden = linear_product(g, up.T.contiguous(), library=ctx.library).mul_(ctx.scaling)  # [N, r]
         of_down = of_hidden.T @ _select(flat, kept)
         of_up = (hidden.T @ g).T * ctx.scaling
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = linear_product(g, weight.T)
+            of_x = linear_product(g, weight.T, library=ctx.library)
             if kept is None:
                 of_x.addmm_(of_hidden, down)
             else:
                 of_x += _select(of_hidden @ down, kept)
             of_x = of_x.view(ctx.shape)
-        return of_x, None, None, of_down, of_up, None, None
+        return of_x, None, None, of_down, of_up, None, None, None
 
 
 def _kept_levels(dropout: float) -> int:
