@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
+from llara.data.tables import FREE_BYTES, MOST_RATIO
 from llara.errors import DataError
 from llara.ingest import TextFormat, read_table
-from llara.ingest.archives import LONGEST_LINE, extract
+from llara.ingest.archives import LONGEST_LINE, extract, unpacked
+from llara.ingest.sources.python_literals import is_json_lines
 
 LATIN1 = TextFormat(encoding="latin-1")
 CONTENT = b'a,b\n1,"x\ny"\n\n2,z\n'
@@ -152,3 +155,73 @@ def test_a_machine_without_a_temporary_folder_is_told(tmp_path: Path, monkeypatc
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     with pytest.raises(DataError, match=r"cannot make a temporary folder .*TMPDIR"):
         read_table(packed(tmp_path, "gz"))
+
+
+def bomb(path: Path, size: int, packed_size: int = 0) -> Path:
+    """A packed file of `size` equal bytes, after content that cannot be packed."""
+    block = b"1,1\n" * 2**18
+    head = np.random.default_rng(0).bytes(packed_size)
+    if path.suffix == ".gz":
+        with gzip.open(path, "wb") as file:
+            file.write(head)
+            for _ in range(size // len(block)):
+                file.write(block)
+        return path
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.csv", "w") as file:
+        file.write(head)
+        for _ in range(size // len(block)):
+            file.write(block)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zip"])
+def test_a_file_that_swells_is_refused_before_it_fills_the_disk(tmp_path: Path, name: str) -> None:
+    path = bomb(tmp_path / name, 2 * FREE_BYTES)
+    with a_disk_of(FREE_BYTES + 2**20), pytest.raises(DataError, match=r"at most 200 times.*unpack it yourself"):
+        read_table(path)
+
+
+def test_a_zip_that_lies_about_its_size_unpacks_no_more_than_it_says(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "x.csv.zip", 2 * FREE_BYTES, packed_size=12_345)
+    content = path.read_bytes()
+    size = (2 * FREE_BYTES + 12_345).to_bytes(4, "little")
+    assert size in content
+    path.write_bytes(content.replace(size, (1000).to_bytes(4, "little")))
+    with a_disk_of(FREE_BYTES + 2**20), pytest.raises(DataError, match="damaged"):
+        read_table(path)
+
+
+def test_a_gzip_that_never_ends_is_left_where_it_swells(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.gz"
+    member = gzip.compress(b"1,1\n" * 2**20)
+    path.write_bytes(member * 700)  # 2.9 MB of 2.9 GB
+    with a_disk_of(2**30), pytest.raises(DataError, match="unpacks to more than"):
+        read_table(path)
+
+
+def test_a_member_of_a_publishers_zip_is_limited_too(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "x.zip", 2 * FREE_BYTES)
+    with a_disk_of(FREE_BYTES), pytest.raises(DataError, match="unpack it yourself"):
+        extract(path, "x.csv", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.csv.zip"])
+def test_sparse_tables_at_a_hundredth_of_their_size_are_read(tmp_path: Path, name: str) -> None:
+    path = bomb(tmp_path / name, FREE_BYTES + 2**24, packed_size=5 * 10**5)
+    with unpacked(path) as plain:
+        assert 100 < plain.stat().st_size / path.stat().st_size < MOST_RATIO
+
+
+def test_a_parquet_file_of_billions_of_equal_rows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"a": np.zeros(20_000_000, np.int64)}).write_parquet(path)
+    with pytest.raises(DataError, match=r"20,000,000 rows of 1 columns in .* write it anew as CSV"):
+        read_table(path)
+
+
+def test_blank_lines_without_end_are_not_read_to_see_how_a_file_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(b"\n" * 2**24) * 500)
+    assert not is_json_lines(path)
+    path.write_bytes(gzip.compress(b'\n \n{"a": 1}\n'))
+    assert is_json_lines(path)

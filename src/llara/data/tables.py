@@ -10,6 +10,12 @@ from polars.exceptions import PolarsError
 from llara.data.sequences import IntArray
 from llara.errors import DataError
 
+FREE_BYTES = 64 * 2**20
+"""What a packed file may always unpack to, whatever its own size."""
+MOST_RATIO = 200
+"""Unpacked bytes for each packed one, beyond `FREE_BYTES`. Logs and catalogs pack to a tenth, sparse tables to a
+hundredth; gzip and zip can reach a thousandth, with content that is no data."""
+_VALUE_BYTES = 8
 _MOST_LISTED = 20
 _LONGEST_LISTED = 80
 
@@ -95,9 +101,20 @@ def scan_parquet(path: Path, columns: Sequence[str] | None) -> tuple[pl.DataFram
         lazy = pl.scan_parquet(path, glob=False)
         names = lazy.collect_schema().names()
         kept = names if columns is None else [name for name in names if name in columns]
+        _refuse_swollen(path, int(lazy.select(pl.len()).collect().item()), len(kept))
         return lazy.select(kept).collect(engine="streaming"), names
     except PolarsError as error:
         raise DataError(f"{path} is not a readable Parquet file ({first_line(error)}). Is it complete?") from error
+
+
+def _refuse_swollen(path: Path, num_rows: int, num_columns: int) -> None:
+    """Refuse a file that says in a few bytes that one value stands in billions of rows."""
+    size = path.stat().st_size
+    if num_rows * num_columns * _VALUE_BYTES > max(FREE_BYTES, MOST_RATIO * size):
+        raise DataError(
+            f"{path.name} holds {num_rows:,} rows of {num_columns} columns in {size:,} bytes, more than "
+            f"{MOST_RATIO} times its size, so it is hardly a log or a catalog. If it is one, write it anew as CSV."
+        )
 
 
 def first_line(error: PolarsError) -> str:

@@ -1,7 +1,6 @@
 """Files as they lie on a disk: packed or not, with lines of a sane length."""
 
 import gzip
-import shutil
 import tempfile
 import zipfile
 import zlib
@@ -11,12 +10,17 @@ from pathlib import Path
 from typing import IO
 
 from llara.data.files import DISK_ERRORS
+from llara.data.tables import FREE_BYTES, MOST_RATIO
 from llara.errors import DataError
 
 LONGEST_LINE = 16 * 2**20
 """Bytes; a longer line is a sign of a file that is no table, or of a quote that is never closed."""
 
+LARGEST_UNPACKED = 256 * 2**30
+"""Bytes; the largest files that recommendation data is published in are a tenth of it."""
+
 _PACKED = {".gz", ".zip"}
+_BLOCK = 2**20
 
 
 def inner_name(path: Path) -> str:
@@ -35,7 +39,8 @@ def unpacked(path: Path) -> Iterator[Path]:
         Where the content lies; a copy is removed when the block ends.
 
     Raises:
-        DataError: If the archive is damaged or cut short, or a .zip holds several files.
+        DataError: If the archive is damaged or cut short, a .zip holds several files, or the content is larger than
+            `LARGEST_UNPACKED`, or than `FREE_BYTES` and `MOST_RATIO` times what is packed.
     """
     if path.suffix.lower() not in _PACKED:
         yield path
@@ -45,24 +50,37 @@ def unpacked(path: Path) -> Iterator[Path]:
         with _reading(path), target.open("wb") as copy:
             if path.suffix.lower() == ".gz":
                 with gzip.open(path) as content:
-                    shutil.copyfileobj(content, copy, LONGEST_LINE)
+                    _copy(content, copy, path, packed_size=path.stat().st_size)
             else:
-                with zipfile.ZipFile(path) as archive, archive.open(_only_member(path, archive)) as content:
-                    shutil.copyfileobj(content, copy, LONGEST_LINE)
+                with zipfile.ZipFile(path) as archive:
+                    _copy_member(archive, _only_member(path, archive), copy, path)
         yield target
 
 
 def extract(archive_path: Path, member: str, folder: Path) -> Path:
-    """Copy one member of a .zip into a folder, under its own name without the path before it."""
+    """Copy one member of a .zip into a folder, under its own name without the path before it.
+
+    Raises:
+        DataError: As `unpacked`.
+    """
     target = folder / Path(member).name
     with (
         _reading(archive_path),
         zipfile.ZipFile(archive_path) as archive,
-        archive.open(member) as content,
         target.open("wb") as copy,
     ):
-        shutil.copyfileobj(content, copy, LONGEST_LINE)
+        _copy_member(archive, archive.getinfo(member), copy, archive_path)
     return target
+
+
+def first_packed_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a file's content, packed as .gz or not.
+
+    Raises:
+        DataError: If the archive is damaged.
+    """
+    with _reading(path), gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as content:
+        return content.read(count)
 
 
 def members(archive_path: Path) -> list[str]:
@@ -76,6 +94,33 @@ def members(archive_path: Path) -> list[str]:
     return [name for name in names if not _is_of_macos(name)]
 
 
+def _copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, copy: IO[bytes], path: Path) -> None:
+    # What the archive says of a member's packed size may be false; it cannot be more than the archive.
+    packed_size = min(member.compress_size, path.stat().st_size)
+    _refuse_swollen(member.file_size, packed_size, path)
+    with archive.open(member) as content:
+        _copy(content, copy, path, packed_size=packed_size)
+
+
+def _copy(content: IO[bytes] | gzip.GzipFile, copy: IO[bytes], path: Path, *, packed_size: int) -> None:
+    """Copy what is unpacked, and stop as soon as it is more than `packed_size` bytes of data can be."""
+    done = 0
+    while block := content.read(_BLOCK):
+        done += len(block)
+        _refuse_swollen(done, packed_size, path)
+        copy.write(block)
+
+
+def _refuse_swollen(size: int, packed_size: int, path: Path) -> None:
+    most = min(LARGEST_UNPACKED, max(FREE_BYTES, MOST_RATIO * packed_size))
+    if size > most:
+        raise DataError(
+            f"{path.name} ({packed_size:,} bytes packed) unpacks to more than {most:,} bytes: at most {MOST_RATIO} "
+            f"times the packed size and {LARGEST_UNPACKED // 2**30} GiB are unpacked. Is it the right file? If it is, "
+            "unpack it yourself and name the unpacked file."
+        )
+
+
 def refuse_long_lines(path: Path, name: str) -> None:
     """Raise DataError at the first line of more than `LONGEST_LINE` bytes; reads the file once, in blocks."""
     number, carried = 1, 0
@@ -83,9 +128,10 @@ def refuse_long_lines(path: Path, name: str) -> None:
         while block := file.read(LONGEST_LINE):
             first = block.find(b"\n")
             if carried + (first if first >= 0 else len(block)) > LONGEST_LINE:
+                doubt = "Does it end its lines in carriage returns alone, or is" if b"\r" in block else "Is"
                 raise DataError(
                     f"{name} line {number + _breaks_before(file, len(block))}: the line is longer than "
-                    f"{LONGEST_LINE // 2**20} MiB. Is a quote never closed, or is the file not one row per line?"
+                    f"{LONGEST_LINE // 2**20} MiB. {doubt} a quote never closed, or is the file not one row per line?"
                 )
             carried = carried + len(block) if first < 0 else len(block) - 1 - block.rfind(b"\n")
 

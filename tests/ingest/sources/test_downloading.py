@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llara.errors import ConfigError, DataError, LlaraError
+from llara.ingest.sources import downloading
 from llara.ingest.sources.downloading import download, fetch_text, verify
 
 if TYPE_CHECKING:
@@ -238,3 +239,12 @@ def test_messages_end_in_one_dot(publisher: "Publisher", target: Path) -> None:
         messages.append(str(refused.value))
     assert all(message.endswith(".") for message in messages)
     assert not [message for message in messages if ".." in message or " ." in message]
+
+
+def test_an_answer_larger_than_any_data_set_is_left(
+    publisher: "Publisher", target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading, "MOST_BYTES", len(publisher.content) - 1)
+    with pytest.raises(DataError, match="the most that are downloaded"):
+        publisher.get(target)
+    assert not target.exists()

@@ -140,7 +140,7 @@ class _Reduced:
         return self.reduced
 
 
-def pickled_frame(protocol: int = 4) -> bytes:
+def pickled_frame(protocol: int = 4, *, histories: tuple[list[Any], ...] = ([1, 2], [3], [])) -> bytes:
     """What pandas writes for a frame of a list column, a number and a text, in three blocks."""
     names = {
         "pandas.core.frame": "DataFrame",
@@ -159,7 +159,7 @@ def pickled_frame(protocol: int = 4) -> bytes:
             setattr(sys.modules[module], name, made[name])
         patch.setattr(sys.modules["pandas.core.indexes.base"], "Index", made["RangeIndex"], raising=False)
         lists = np.empty((1, 3), dtype=object)
-        lists[0, :] = [[1, 2], [3], []]
+        lists[0, :] = histories
         texts = np.array([["a", None, "é"]], dtype=object)
         blocks = (
             _Reduced(made["_unpickle_block"], (lists, slice(0, 1, 1), 2)),
@@ -255,4 +255,23 @@ def test_a_type_that_claims_to_hold_no_objects_is_still_one_of_objects(tmp_path:
     path = tmp_path / "x.df"
     path.write_bytes(scalar + dtype + state + b"C\x08AAAAAAAA\x86R.")
     with pytest.raises(DataError, match=r"x.df .*only plain numbers are read"):
+        read_pickled_frame(path)
+
+
+def test_a_place_in_memory_that_no_file_reaches_is_refused_before_room_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "far.df"
+    path.write_bytes(b"\x80\x04N" + b"r" + (2**32 - 1).to_bytes(4, "little") + b".")  # would take 64 GB
+    with pytest.raises(DataError, match="in place 4,294,967,295"):
+        read_pickled_frame(path)
+    path.write_bytes(b"\x80\x04Np4000000000\n.")
+    with pytest.raises(DataError, match="in place 4,000,000,000"):
+        read_pickled_frame(path)
+
+
+def test_lists_that_stand_for_many_are_refused_before_they_are_written_out(tmp_path: Path) -> None:
+    many = [[1] * 10_000] * 1_000
+    path = tmp_path / "many.df"
+    path.write_bytes(pickled_frame(histories=(many, [[3]], [[4]])))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(DataError, match="more than 200 times its size"):
         read_pickled_frame(path)

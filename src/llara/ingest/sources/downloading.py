@@ -22,6 +22,8 @@ from llara.ingest.sources.partial import PartialFile, Version
 OnProgress = Callable[[int, int | None], None]
 Result = TypeVar("Result")
 
+MOST_BYTES = 256 * 2**30
+"""A larger answer is no data set that can be read here; some servers never stop."""
 _PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _HASH_LENGTHS = {"md5": 32, "sha256": 64}
 _REPORTS_PER_SECOND = 10
@@ -213,22 +215,32 @@ def _request(client: httpx2.Client, url: str, partial: PartialFile, progress: _P
 def _copy(response: httpx2.Response, total: int | None, partial: PartialFile, progress: _Progress) -> None:
     done = partial.size
     progress(done, total, force=True)
+    _refuse_larger(max(done, total or 0), response)
     if done != total:
         with partial.appending() as append:
             for chunk in response.iter_raw():
                 append(chunk)
                 done += len(chunk)
+                _refuse_larger(done, response)
                 progress(done, total)
         progress(done, total, force=True)
     if total is not None and done != total:
         raise httpx2.RemoteProtocolError(f"{done} bytes arrived, {total} were announced")
 
 
+def _refuse_larger(size: int, response: httpx2.Response) -> None:
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{_public(str(response.url))} has more than {MOST_BYTES:,} bytes, the most that are downloaded. Is the "
+            "address right? If it is, download it by hand and use `llara data import --source`."
+        )
+
+
 def _receive_small(client: httpx2.Client, url: str, limit: int) -> bytes:
     content = b""
     with client.stream("GET", url) as response:
         _refuse_other_status(response)
-        for chunk in response.iter_bytes():
+        for chunk in response.iter_raw():  # as sent: a packed answer could swell
             content += chunk
             if len(content) > limit:
                 raise DataError(f"{_public(url)} has more than the {limit} bytes expected of it. Is the address right?")

@@ -6,11 +6,9 @@ expressions says whether the line is a plain dict. Lines that it does not know g
 """
 
 import ast
-import gzip
 import json
 import re
 import warnings
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from polars.exceptions import PolarsError
 
 from llara.data.tables import Table, first_line
 from llara.errors import DataError
-from llara.ingest.archives import LONGEST_LINE, refuse_long_lines, unpacked
+from llara.ingest.archives import LONGEST_LINE, first_packed_bytes, refuse_long_lines, unpacked
 from llara.ingest.sources.decoding import decoded
 
 _BLANK = " \t\r\n\ufeff"
@@ -72,12 +70,7 @@ def is_json_lines(path: Path) -> bool:
     Raises:
         DataError: If the file is damaged.
     """
-    try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            lines = iter(lambda: file.readline(LONGEST_LINE), b"")
-            line = next((line for line in lines if line.strip()), b"")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged or cut short ({error}). Is the download complete?") from error
+    line = first_packed_bytes(path, LONGEST_LINE).lstrip().split(b"\n", maxsplit=1)[0]
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:

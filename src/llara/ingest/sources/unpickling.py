@@ -8,6 +8,7 @@ pandas itself is not needed.
 
 import io
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,9 +18,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from llara.data.tables import FREE_BYTES, MOST_RATIO
 from llara.errors import DataError
 
 _NUMBER_OR_OBJECT = re.compile(r"(?:[iu][1248]|f[248]|b1|O8?)")
+_VALUE_BYTES = 8
 _DEEPEST = 3
 """A history is a list, or a list of pairs."""
 
@@ -96,13 +99,15 @@ def read_pickled_frame(path: Path) -> pl.DataFrame:
             pickled frame.
     """
     try:
-        loaded = _Restricted(io.BytesIO(path.read_bytes()), path.name).load()
+        content = path.read_bytes()
+        _refuse_far_memos(content)
+        loaded = _Restricted(io.BytesIO(content), path.name).load()
         if not isinstance(loaded, _Frame) or not isinstance(loaded.state, dict):
             raise DataError(f"{path} holds {type(loaded).__name__.strip('_')}, expected a pandas DataFrame.")
         manager = loaded.state.get("_mgr", loaded.state.get("_data"))
         if not isinstance(manager, _Manager):
             raise DataError(f"{path} was written by a pandas of another time. Load and save it with a current pandas.")
-        return _assemble(manager)
+        return _assemble(manager, _Budget(max(FREE_BYTES, MOST_RATIO * len(content)) // _VALUE_BYTES))
     except DataError:
         raise
     except OSError as error:
@@ -110,6 +115,31 @@ def read_pickled_frame(path: Path) -> pl.DataFrame:
     except Exception as error:  # a damaged pickle can fail in any way
         reason = str(error) or type(error).__name__
         raise DataError(f"{path} is not a readable pickle of a frame ({reason}). Is the download complete?") from error
+
+
+def _refuse_far_memos(content: bytes) -> None:
+    """Refuse "remember this in place 4,000,000,000": the unpickler would make room for all places before it.
+
+    Such an opcode is looked for among all bytes first, where texts look like it as well, since parsing takes seconds.
+    """
+    far = (int.from_bytes(found[1], "little") > len(content) for found in re.finditer(rb"(?s)r(?=(.{4}))", content))
+    if not any(far) and not re.search(rb"p\s*\+?[0-9_]{5}", content):
+        return
+    for opcode, place, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "LONG_BINPUT") and isinstance(place, int) and place > len(content):
+            raise ValueError(f"it remembers something in place {place:,}, in a file of {len(content):,} bytes")
+
+
+@dataclass
+class _Budget:
+    """Values that a file of its size can hold; one list that stands for many multiplies them for nothing."""
+
+    left: int
+
+    def spend(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise ValueError(f"it unpacks to more than {MOST_RATIO} times its size")
 
 
 class _Restricted(pickle.Unpickler):
@@ -183,29 +213,30 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-def _assemble(manager: _Manager) -> pl.DataFrame:
+def _assemble(manager: _Manager, budget: _Budget) -> pl.DataFrame:
     """The columns of a frame: each block holds some of them, one per row of its values."""
     names = [str(name) for name in manager.axes[0].state["data"].values]
     columns: dict[int, pl.Series] = {}
     for block in manager.blocks:
         indices = block.places.values if isinstance(block.places, _Array) else range(len(names))[block.places]
         for place, values in zip(indices, block.values.values, strict=True):
-            columns[int(place)] = _series(names[place], values.tolist())
+            columns[int(place)] = _series(names[place], values.tolist(), budget)
     return pl.DataFrame([columns[place] for place in sorted(columns)])
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
-    _refuse_other_values(name, values, _DEEPEST)
+def _series(name: str, values: list[Any], budget: _Budget) -> pl.Series:
+    _refuse_other_values(name, values, _DEEPEST, budget)
     try:
         return pl.Series(name, values)
     except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
         raise ValueError(f"column {name!r} holds more than numbers, texts and lists: {error}") from error
 
 
-def _refuse_other_values(name: str, values: Any, depth: int) -> None:  # noqa: ANN401  (whatever the file holds)
+def _refuse_other_values(name: str, values: list[Any] | tuple[Any, ...], depth: int, budget: _Budget) -> None:
+    budget.spend(len(values))
     for value in values:
         if isinstance(value, list | tuple) and depth > 1:
-            _refuse_other_values(name, value, depth - 1)
+            _refuse_other_values(name, value, depth - 1, budget)
         elif value is not None and not isinstance(value, int | float | str):
             kind = type(value).__name__.strip("_")
             raise ValueError(f"column {name!r} holds a {kind}; only numbers, texts and lists are read")
