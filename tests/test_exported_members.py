@@ -8,7 +8,7 @@ import pytest
 
 import llara
 
-PUBLIC = ["Caser", "GRU4Rec", "Llara", "SASRec", "Trainer", "evaluate_model", "load_dataset", "split_users"]
+PUBLIC = ["Caser", "GRU4Rec", "Llara", "Run", "SASRec", "Trainer", "evaluate_model", "load_dataset", "split_users"]
 
 
 def test_public_names_are_these() -> None:

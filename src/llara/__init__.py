@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from llara.evaluate import evaluate_model
     from llara.model import Llara
     from llara.recommender import Caser, GRU4Rec, SASRec
+    from llara.run import Run
     from llara.train import Trainer
 
 __version__ = version("llara")
@@ -20,6 +21,7 @@ __all__ = [
     "Caser",
     "GRU4Rec",
     "Llara",
+    "Run",
     "SASRec",
     "Trainer",
     "__version__",
@@ -36,6 +38,7 @@ _HOMES = {
     "Caser": "llara.recommender",
     "Llara": "llara.model",
     "evaluate_model": "llara.evaluate",
+    "Run": "llara.run",
     "Trainer": "llara.train",
 }
 

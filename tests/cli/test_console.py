@@ -80,8 +80,9 @@ def test_titles_are_shown_as_they_are(title: str, capsys: pytest.CaptureFixture[
 
 def test_run_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot create .*Choose a folder that you may write to"):
-        open_run(str(tmp_path / "file" / "run"), resume=False, force=False)
+    refused = pytest.raises(ConfigError, match=r"cannot create .*Choose a folder that you may write to")
+    with refused, open_run(str(tmp_path / "file" / "run"), resume=False, force=False):
+        pass
 
 
 def test_errors_that_are_not_about_the_disk_pass_through(tmp_path: Path) -> None:

@@ -96,12 +96,13 @@ def train(
     from llara.cli.bars import showing_progress
     from llara.cli.showing import show_evaluation
     from llara.cli.times import show_times
-    from llara.run.config import load_config
-    from llara.run.pipeline import train_run
+    from llara.run import Run
 
     console.setup_logging()
     with showing_progress() as listener:
-        finished = train_run(load_config(config, overrides or []), resume=resume, force=force, listener=listener)
+        run = Run.train(config, overrides=overrides or (), resume=resume, force=force, listener=listener)
+    finished = run.finished
+    assert finished is not None
     if json:
         console.print_json(_train_summary(finished))
         return
@@ -185,21 +186,20 @@ def evaluate(
         require_run_folder(folder)
     from llara.cli.bars import showing_progress
     from llara.cli.showing import show_differences, show_evaluation
-    from llara.run.reevaluation import reevaluate
+    from llara.run import Run
 
     console.setup_logging()
     with showing_progress() as listener:
-        judged = reevaluate(
-            run,
+        judged = Run.open(run).evaluate(
             part=part,
             rows=rows,
             scorer=scorer,
             draws=draws,
-            against=against or [],
+            against=against or (),
             data=data,
             output=output,
             force=force,
-            allow_leaks=allow_leak or [],
+            allow_leaks=allow_leak or (),
             listener=listener,
         )
     if json:
@@ -238,11 +238,12 @@ def recommend(
     require_one_history(user=user, history=history)
     require_run_folder(run)
     from llara.cli.showing import show_recommendations
-    from llara.run.recommending import recommend_from_run
+    from llara.run import Run
 
     console.setup_logging()
     console.quiet_libraries()
-    ranking = recommend_from_run(run, user=user, history=history, k=k, num_retrieved=retrieve)
+    items = None if history is None else [item.strip() for item in history.split(",") if item.strip()]
+    ranking = Run.open(run).recommend(user=user, history=items, k=k, num_retrieved=retrieve)
     if json:
         console.print_json(ranking.as_json())
         return

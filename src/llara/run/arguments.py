@@ -24,7 +24,7 @@ def require_run_folder(folder: Path) -> None:
         )
 
 
-def require_one_history(*, user: str | None, history: str | None) -> None:
+def require_one_history(*, user: object | None, history: object | None) -> None:
     """Raise ConfigError unless exactly one of a known user and a typed history is given."""
     if (user is None) == (history is None):
         raise ConfigError("give either --user ID or --history ID,ID,... (item ids, oldest first), not both or neither.")

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from llara.model import Llara, Recommendation
-from llara.run.arguments import require_one_history
-from llara.run.folder import read_config, read_history
 
 
 @dataclass(frozen=True)
@@ -42,22 +39,3 @@ def rank_catalog(
     catalog = llara.catalog
     read = [catalog.index_of(item) for item in history][-history_length:]
     return Ranking(tuple((catalog.item_ids[index], catalog.titles[index]) for index in read), tuple(items))
-
-
-def recommend_from_run(run: Path, *, user: str | None, history: str | None, k: int, num_retrieved: int) -> Ranking:
-    """Rank the catalog for a known user or a typed history.
-
-    Raises:
-        ConfigError: Unless exactly one of `user` and `history` is given.
-        DataError: If the user or an item is unknown.
-    """
-    require_one_history(user=user, history=history)
-    config = read_config(run)
-    items: list[int | str]
-    if user is not None:
-        items = read_history(run, user)
-    else:
-        assert history is not None
-        items = [part.strip() for part in history.split(",") if part.strip()]
-    llara = Llara.from_pretrained(run)
-    return rank_catalog(llara, items, k=k, num_retrieved=num_retrieved, history_length=config.data.split.history_length)
