@@ -257,7 +257,7 @@ def test_configured_candidates_follow_popularity_and_what_was_touched(toy: Datas
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_negatives": 0}, "candidates.num_negatives must be at least 1"),
+        ({"num_negatives": 0}, "candidates.num_negatives must be >= 1, got 0"),
         ({"draws": 0}, "candidates.draws"),
         ({"seed": -1}, "candidates.seed"),
         ({"sampling": "popular"}, "candidates.sampling must be one of uniform, popularity, got 'popular'"),

@@ -220,7 +220,7 @@ def test_a_malformed_template_is_shown_with_what_to_write(template: str, problem
         (("author", "subjects"), 'write "{title} ({author}; {subjects})"'),
         ([], 'write "{title}", not []'),
         ({"title": None}, "in YAML it needs quotes"),
-        (None, "found None"),
+        (None, "found nothing"),
         (3, "found 3"),
     ],
 )

@@ -214,7 +214,7 @@ def test_a_split_with_an_empty_part_says_what_to_do() -> None:
         ({"history_length": 0}, "split.history_length"),
         ({"min_history": 11}, r"split.min_history must be in \[0, history_length = 10\]"),
         ({"train_until": 0.9}, "must rise within"),
-        ({"validation_until": 1.0}, "must rise within"),
+        ({"validation_until": 1.0}, r"validation_until must be in \(0, 1\), got 1.0"),
     ],
 )
 def test_settings_that_make_no_split_are_refused(fields: dict[str, int], message: str) -> None:

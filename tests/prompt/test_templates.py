@@ -122,7 +122,7 @@ def test_prompts_without_items_or_with_padding_are_refused(
         ({"history": "picture"}, "prompt.history must be one of hybrid, text, behavior, index, got 'picture'"),
         ({"candidates": ""}, "prompt.candidates must be one of"),
         ({"max_title_tokens": 0}, "prompt.max_title_tokens must be >= 1, got 0"),
-        ({"chat_template": "yes"}, "prompt.chat_template must be auto, always or never"),
+        ({"chat_template": "yes"}, "prompt.chat_template must be one of auto, always, never"),
     ],
 )
 def test_prompt_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:

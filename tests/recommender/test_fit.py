@@ -199,7 +199,7 @@ def test_data_that_cannot_be_fitted_is_refused(
         (lambda: FitConfig(learning_rate=float("nan")), "recommender.fit.learning_rate must be"),
         (lambda: FitConfig(l2=-1.0), "recommender.fit.l2 must be"),
         (lambda: FitConfig(seed=-1), "recommender.fit.seed must be >= 0"),
-        (lambda: FitConfig(loss="hinge"), "recommender.fit.loss must be 'softmax' or 'bce'"),  # type: ignore[arg-type]
+        (lambda: FitConfig(loss="hinge"), "recommender.fit.loss must be one of softmax, bce, got 'hinge'"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_fit_settings_are_refused_with_their_key(make: Callable[[], object], key: str) -> None:

@@ -1,3 +1,6 @@
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +9,9 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from llara.data.limits import bare_type, hints_of, limits_in_words
 from llara.errors import ConfigError
+from llara.model import AdaptConfig, LlaraConfig, NanoConfig
 from llara.run.config import RunConfig, config_to_dict, dump_config, load_config, override_config, parse_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
@@ -48,7 +53,7 @@ def test_the_repository_has_configs() -> None:
 @settings(max_examples=15, deadline=None)
 @example(output="\x85", rate=1e-3, item_text="{title}", prior=False)  # a line break to YAML
 @given(
-    output=st.text(min_size=1, max_size=12),
+    output=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),
     rate=st.floats(1e-7, 1e-1),
     item_text=st.sampled_from(["{title}", "{title} ({year}; {genres})", "{title}: {a, b} #1 \u0085'\""]),
     prior=st.booleans(),
@@ -56,7 +61,7 @@ def test_the_repository_has_configs() -> None:
 def test_dumped_settings_load_to_equal_ones(output: str, rate: float, item_text: str, prior: bool) -> None:
     content = {
         **SMALLEST,
-        "output": output,
+        "output": f"runs/{output}x",
         "prompt": {"item_text": item_text},
         "train": {"optimizer": {"learning_rate": rate}},
         "recommender_prior": prior,
@@ -110,12 +115,16 @@ def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
         ({"prior_folds": 0}, "prior_folds", "0"),
         ({"part_vectors": "both"}, "part_vectors", "'both'"),
         ({"practice": {"steps": -1}}, "practice.steps", "-1"),
-        ({"practice": {"phases": [{"share": 1.0, "history": 2, "candidates": 1}]}}, "practice.phases", "and 1"),
+        (
+            {"practice": {"phases": [{"share": 1.0, "history": 2, "candidates": 1}]}},
+            "practice.phases.0.candidates must be >= 2",
+            "got 1",
+        ),
         ({"evaluate": {"scorer": "listwise"}}, "evaluate.scorer", "'answer'"),
         ({"prompt": {"item_text": ["year", "genres"]}}, "prompt.item_text", '"{title} ({year}; {genres})"'),
         ({"prompt": {"item_text": []}}, "prompt.item_text", 'write "{title}", not []'),
         ({"prompt": {"item_text": {"title": None}}}, "prompt.item_text", "needs quotes"),
-        ({"prompt": {"item_text": None}}, "prompt.item_text", "None"),
+        ({"prompt": {"item_text": None}}, "prompt.item_text", "found nothing"),
         ({"prompt": {"item_text": "{title} ({year"}}, "prompt.item_text", "'{title} ({year'"),
     ],
 )
@@ -129,7 +138,7 @@ def test_wrong_value_names_file_key_and_value(content: dict[str, Any], key: str,
 
 
 def test_missing_required_key_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"data\.folder: Field required"):
+    with pytest.raises(ConfigError, match=r"config: data\.folder is missing: it must be text"):
         parse_config({"output": "runs/x", "data": {}})
 
 
@@ -156,9 +165,11 @@ def test_override_changes_only_what_it_names(tmp_path: Path) -> None:
         ("train.epochs", r"--set expects key=value, such as train\.epochs=2; found 'train\.epochs'"),
         ("=3", "--set expects key=value"),
         ("output.x=3", "'output' holds a value, not settings"),
-        ("train.epochs=[", "--set train.epochs=\\[: the value is not valid YAML"),
-        ("train.epoch=2", r"unknown key 'train\.epoch'\. Did you mean 'train\.epochs'\?"),
-        ("train.epochs=many", r"train\.epochs: .*found 'many'"),
+        ("data.allow_leaks=[", r"--set data\.allow_leaks=\[: the value is not valid YAML"),
+        ("train.epochs=[", r"--set train\.epochs=\[: train\.epochs must be a number > 0, got '\['"),
+        ("train.epochs=2 #x", r"train\.epochs must be a number > 0, got '2 #x'"),
+        ("train.epoch=2", r"^--set train\.epoch=2: unknown key 'train\.epoch'\. Did you mean 'train\.epochs'\?"),
+        ("train.epochs=many", r"^--set train\.epochs=many: train\.epochs must be a number > 0, got 'many'"),
     ],
 )
 def test_bad_override_is_refused(tmp_path: Path, override: str, message: str) -> None:
@@ -174,9 +185,12 @@ def test_leaks_are_allowed_by_the_names_of_their_checks(tmp_path: Path) -> None:
     assert _load(tmp_path, text).data.allow_leaks == ()
     allowed = _load(tmp_path, text, "data.allow_leaks=[item-order, metadata]")
     assert allowed.data.allow_leaks == ("item-order", "metadata")
-    with pytest.raises(ConfigError, match=r"run\.yaml: data\.allow_leaks: .*'item-ordr'.* Did you mean 'item-order'\?"):
+    with pytest.raises(
+        ConfigError,
+        match=r"--set data\.allow_leaks=\[item-ordr\]: data\.allow_leaks: .*'item-ordr'.* Did you mean 'item-order'\?",
+    ):
         _load(tmp_path, text, "data.allow_leaks=[item-ordr]")
-    with pytest.raises(ConfigError, match=r"data\.allow_leaks: Input should be a valid tuple"):
+    with pytest.raises(ConfigError, match=r"data\.allow_leaks must be a list, such as \[a, b\], got 'item-order'"):
         _load(tmp_path, text, "data.allow_leaks=item-order")
 
 
@@ -191,7 +205,7 @@ def test_broken_yaml_names_the_file_and_line(tmp_path: Path, text: str) -> None:
         _load(tmp_path, text)
 
 
-@pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("- a", "list"), ("just words", "str")])
+@pytest.mark.parametrize(("text", "kind"), [("", "nothing"), ("- a", "a list"), ("just words", "text")])
 def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"expected settings as `key: value`, found {kind}"):
         _load(tmp_path, text)
@@ -211,3 +225,149 @@ def test_model_config_takes_its_parts_from_the_run() -> None:
     assert config.llara.backbone == config.backbone
     assert (config.llara.seed, config.llara.recommender_prior, config.llara.part_vectors) == (7, True, True)
     assert config_to_dict(config)["backbone"]["tuning"] == "full"
+
+
+def _numbers(kind: type, prefix: str = "") -> Iterator[tuple[str, type, str, object]]:
+    """Every numeric setting below a config: its key, the config that has it, its name there, and its type."""
+    for name, hint in hints_of(kind).items():
+        bare = bare_type(hint)
+        if typing.get_origin(bare) is tuple:
+            bare = typing.get_args(bare)[0]
+        if isinstance(bare, type) and dataclasses.is_dataclass(bare):
+            yield from _numbers(bare, f"{prefix}{name}.")
+        elif bare in (int, float):
+            yield f"{prefix}{name}", kind, name, hint
+
+
+NUMBERS = {key: rest for key, *rest in _numbers(RunConfig)}
+REQUIRED = {
+    "Phase": {"share": 0.5, "history": 2, "candidates": 4},
+    "RunConfig": SMALLEST,
+    "DataConfig": {"folder": "x"},
+}
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", [-1, float("nan"), -float("inf"), "many", True, None])
+def test_each_number_of_each_config_has_a_limit_and_keeps_it(key: str, value: object) -> None:
+    """Also when the config is made in Python: nothing but its type says what it may be."""
+    kind, name, hint = NUMBERS[key]
+    assert limits_in_words(hint), f"{key} has no limit"
+    with pytest.raises(ConfigError, match=rf"{name} must be "):
+        kind(**{**REQUIRED.get(kind.__name__, {}), name: value})
+
+
+def test_there_are_numbers_to_check() -> None:
+    assert len(NUMBERS) > 60
+    assert {"practice.phases.share", "backbone.nano.num_heads", "evaluate.rows_limit", "seed"} <= set(NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: NanoConfig(num_heads=0), r"backbone\.nano\.num_heads must be >= 1, got 0"),
+        (lambda: NanoConfig(hidden_size=12, num_heads=4), r"must be even .* got 12 / 4"),
+        (lambda: AdaptConfig(block_tokens=1), r"backbone\.adapt\.block_tokens must be >= 2, got 1"),
+        (lambda: LlaraConfig(backbone=None), r"backbone must be settings as `key: value`, got nothing"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_config_made_in_python_is_refused_as_one_in_yaml(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"practice": None}, "run.yaml: practice must be settings as `key: value`, got nothing."),
+        ({"seed": None}, "run.yaml: seed must be a whole number >= 0, got nothing."),
+        ({"train": {"batch_size": True}}, "run.yaml: train.batch_size must be a number, got True."),
+        ({"data": {"folder": 5}}, "run.yaml: data.folder must be text, got 5."),
+        (
+            {"practice": {"phases": [None]}},
+            "run.yaml: practice.phases.0 must be settings as `key: value`, got nothing.",
+        ),
+        (
+            {"practice": {"phases": [{"shar": 1}]}},
+            "unknown key 'practice.phases.0.shar'. Did you mean 'practice.phases.0",
+        ),
+        ({"output": "runs/.."}, "run.yaml: output must name a folder to make, such as runs/movielens, got 'runs/..'."),
+    ],
+)
+def test_messages_are_in_a_persons_words(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config({**SMALLEST, **content}, where="run.yaml")
+    assert message in str(caught.value)
+    assert "None" not in str(caught.value)
+    assert "Config" not in str(caught.value)
+
+
+def test_a_date_for_a_text_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"output must be text, got the date 2024-05-01 \(write .* in quotes"):
+        _load(tmp_path, "output: 2024-05-01\ndata: {folder: x}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "output: a\ndata: {folder: x}\noutput: b\n",
+            r"run\.yaml line 3: 'output' is given a second time, first in line 1",
+        ),
+        ("output: a\ndata:\n  folder: x\n  folder: x\n", r"run\.yaml line 4: 'folder' is given a second time"),
+        ("output: a\ndata: {folder: x, folder: y}\n", r"line 2: 'folder'"),
+    ],
+)
+def test_doubled_keys_are_refused_with_their_lines(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _load(tmp_path, text)
+
+
+def test_merged_defaults_of_yaml_are_no_doubled_keys(tmp_path: Path) -> None:
+    text = "output: a\ndata: &d {folder: x, seed: 1}\ntrain: {optimizer: &o {weight_decay: 0.1}}\n"
+    text += "evaluate: {<<: {examples: 3}, examples: 4}\n"
+    assert _load(tmp_path, text).evaluate.examples == 4
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["runs/x #2", "2024-05-01", "1", "1e3", "true", "null", "[a]", "{a: 1}", "a: b", "'", "&x", "runs/x=y", "~"],
+)
+def test_set_reads_a_text_as_the_shell_gave_it(tmp_path: Path, output: str) -> None:
+    text = yaml.safe_dump(SMALLEST)
+    assert _load(tmp_path, text, f"output={output}").output == output
+    assert override_config(parse_config(SMALLEST), [f"data.folder={output}"]).data.folder == output
+
+
+def test_set_reads_other_values_by_the_type_of_their_key() -> None:
+    config = override_config(
+        parse_config(SMALLEST),
+        [
+            "part_vectors=true", "seed=07", "train.optimizer.learning_rate=1e-4", "prompt.templates=[a, b]",
+            "train.curriculum.kind=direct", "recommender.imported.path=v 1.npy", "recommender.imported.key=null",
+            "data.split={history_length: 7}", 'prompt.item_text="{title} ({year})"',
+        ],
+    )  # fmt: skip
+    assert (config.part_vectors, config.seed, config.train.optimizer.learning_rate) == (True, 7, 1e-4)
+    assert (config.prompt.templates, config.train.curriculum.kind) == (("a", "b"), "direct")
+    assert (config.recommender.imported.path, config.recommender.imported.key) == (Path("v 1.npy"), None)
+    assert config.data.split.history_length == 7
+    assert config.prompt.item_text == "{title} ({year})"
+
+
+def test_the_blame_goes_to_the_option_or_to_the_file(tmp_path: Path) -> None:
+    wrong_file = yaml.safe_dump({**SMALLEST, "train": {"batch_size": 0}})
+    with pytest.raises(ConfigError, match=r"run\.yaml: train\.batch_size must be"):
+        _load(tmp_path, wrong_file, "seed=1", "train.epochs=2")
+    assert _load(tmp_path, wrong_file, "train.batch_size=4").train.batch_size == 4
+    with pytest.raises(ConfigError, match=r"^--set data\.split=\{history: 3\}: unknown key 'data\.split\.history'"):
+        _load(tmp_path, yaml.safe_dump(SMALLEST), "data.split={history: 3}")
+    with pytest.raises(ConfigError, match=r"^--set evaluate\.scorer=listwise: evaluate\.scorer listwise needs"):
+        _load(tmp_path, yaml.safe_dump(SMALLEST), "evaluate.scorer=listwise")
+
+
+def test_the_models_settings_are_the_runs_own_not_copies_of_them() -> None:
+    names = {item.name for item in dataclasses.fields(LlaraConfig)}
+    config = parse_config({**SMALLEST, "seed": 3, "prompt": {"max_title_tokens": 5}})
+    assert all(getattr(config.llara, name) == getattr(config, name) for name in names)
+    assert not names & set(vars(RunConfig)["__annotations__"])

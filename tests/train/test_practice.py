@@ -71,16 +71,20 @@ def test_a_wrong_practice_setting_is_refused_by_its_key(changed: dict[str, objec
         PracticeConfig(**changed)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("share", "history", "candidates"), [(0.0, 2, 4), (0.5, 0, 4), (0.5, 2, 1)])
-def test_a_phase_without_share_history_or_choice_is_refused(share: float, history: int, candidates: int) -> None:
-    with pytest.raises(ConfigError, match=rf"practice\.phases: .* got {share}, {history} and {candidates}"):
-        Phase(share=share, history=history, candidates=candidates)
-
-
-@pytest.mark.parametrize(("weight", "enough"), [(-0.1, 0.0), (1.0, -0.5)])
-def test_a_phase_with_a_negative_weight_or_goal_is_refused(weight: float, enough: float) -> None:
-    with pytest.raises(ConfigError, match=rf"practice\.phases: expected .* got {enough} and {weight}"):
-        Phase(share=1.0, history=1, candidates=2, answer_weight=weight, enough=enough)
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"share": 0.0}, "share must be > 0, got 0.0"),
+        ({"history": 0}, "history must be >= 1, got 0"),
+        ({"candidates": 1}, "candidates must be >= 2, got 1"),
+        ({"answer_weight": -0.1}, "answer_weight must be >= 0, got -0.1"),
+        ({"enough": -0.5}, "enough must be >= 0, got -0.5"),
+    ],
+)
+def test_a_phase_that_teaches_nothing_is_refused(changed: dict[str, float], message: str) -> None:
+    settings = {"share": 0.5, "history": 2, "candidates": 4, **changed}
+    with pytest.raises(ConfigError, match=rf"practice\.phases\.{message}"):
+        Phase(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

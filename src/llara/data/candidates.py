@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -12,10 +12,11 @@ import polars as pl
 from llara.data.catalog import Catalog
 from llara.data.examples import Examples
 from llara.data.files import write_atomically
+from llara.data.limits import NonNegativeInt, PositiveInt, check_limits
 from llara.data.negatives import FloatArray, Forbidden, draw_negatives, row_keys, shuffled_columns
 from llara.data.sequences import IntArray, Sequences
 from llara.data.tables import read_parquet
-from llara.errors import ConfigError, DataError
+from llara.errors import DataError
 
 _HASH_KEY = b"llara.sha256"
 
@@ -49,29 +50,19 @@ class CandidateSet:
 class CandidateConfig:
     """Which items a target is ranked against."""
 
-    num_negatives: int = 19
+    num_negatives: PositiveInt = 19
     """Unseen items beside the target, >= 1."""
     sampling: Literal["uniform", "popularity"] = "uniform"
     """"uniform" (the paper's), or in proportion to the items' training interactions."""
     exclude: Literal["visible", "touched"] = "visible"
     """What is no negative: the visible history (the paper's), or everything that the user ever touched."""
-    draws: int = 20
+    draws: PositiveInt = 20
     """Independent candidate sets per example over which an evaluation averages, >= 1."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Source of all draws, >= 0."""
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("num_negatives", self.num_negatives, 1),
-            ("draws", self.draws, 1),
-            ("seed", self.seed, 0),
-        ):
-            if value < least:
-                raise ConfigError(f"data.candidates.{name} must be at least {least}, got {value}")
-        for name, choice in (("sampling", self.sampling), ("exclude", self.exclude)):
-            allowed = get_args(type(self).__annotations__[name])
-            if choice not in allowed:
-                raise ConfigError(f"data.candidates.{name} must be one of {', '.join(allowed)}, got {choice!r}")
+        check_limits(self, "data.candidates")
 
 
 def sample_candidates(

@@ -212,7 +212,7 @@ def _about_no_text(value: object) -> str:
         return f"""item text is a template: write "{{title}}{f" ({fields})" if fields else ""}", not {list(value)}."""
     if isinstance(value, Mapping):
         return f"""item text is a template, and in YAML it needs quotes, as in "{_EXAMPLE}"; found {value}."""
-    return f"""item text is a template such as "{_EXAMPLE}"; found {value!r}."""
+    return f"""item text is a template such as "{_EXAMPLE}"; found {"nothing" if value is None else repr(value)}."""
 
 
 def _written(group: Group, values: Mapping[str, pl.Series]) -> pl.Series:

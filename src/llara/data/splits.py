@@ -1,12 +1,13 @@
 """Splits: which interactions are learned from, and which examples are validated and tested on."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from llara.data.examples import Examples, examples_at, last_examples, prefix_examples
 from llara.data.folder import Dataset
+from llara.data.limits import InnerRatio, NonNegativeInt, PositiveInt, check_limits
 from llara.data.log import InteractionLog
 from llara.data.released_rows import ReleasedRows
 from llara.data.sequences import IntArray, Sequences
@@ -41,27 +42,22 @@ class SplitConfig:
     method: SplitMethod = "users"
     """"users": the paper's, by user; "leave-one-out": the last two items of each user; "time": two global cutoffs;
     "rows": the rows that came with the data set, as they are."""
-    history_length: int = 10
+    history_length: PositiveInt = 10
     """Items of the history that are visible, >= 1."""
-    min_history: int = 3
+    min_history: NonNegativeInt = 3
     """Rows with fewer earlier items are dropped, in [0, history_length]."""
-    train_until: float = 0.8
+    train_until: InnerRatio = 0.8
     """Share of the users ("users") or of the interactions in time order ("time") that ends the training part."""
-    validation_until: float = 0.9
+    validation_until: InnerRatio = 0.9
     """Share that ends the validation part; the rest is the test part."""
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(SplitMethod):
-            raise ConfigError(
-                f"data.split.method must be one of {', '.join(get_args(SplitMethod))}, got {self.method!r}"
-            )
-        if self.history_length < 1:
-            raise ConfigError(f"data.split.history_length must be at least 1, got {self.history_length}")
-        if not 0 <= self.min_history <= self.history_length:
+        check_limits(self, "data.split")
+        if self.min_history > self.history_length:
             raise ConfigError(
                 f"data.split.min_history must be in [0, history_length = {self.history_length}], got {self.min_history}"
             )
-        if not 0.0 < self.train_until < self.validation_until < 1.0:
+        if self.train_until >= self.validation_until:
             raise ConfigError(
                 "data.split.train_until and data.split.validation_until must rise within (0, 1), "
                 f"got {self.train_until} and {self.validation_until}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from llara.errors import ConfigError
+from llara.data.limits import NonNegativeInt, PositiveInt, check_limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,29 +14,21 @@ class EvaluateConfig:
     """How LLaRA scores candidates; auto: by what it was trained for."""
     rows: Literal["last", "dense"] = "last"
     """Rows that are reported: the protocol's one per user, or every position of those users."""
-    rows_limit: int = 10_000
+    rows_limit: PositiveInt = 10_000
     """dense only: at most this many test rows, evenly spread."""
     validation_rows: Literal["last", "dense"] = "last"
     """Rows that choose the best step: the protocol's one per validation user, or every position of those users."""
-    validation_limit: int = 500
+    validation_limit: PositiveInt = 500
     """dense only: at most this many rows, evenly spread."""
-    validation_draws: int = 3
+    validation_draws: PositiveInt = 3
     """Candidate draws over which each validation during training is averaged, >= 1."""
-    generation_draws: int = 1
+    generation_draws: NonNegativeInt = 1
     """Candidate draws answered by free generation (the paper's way, with ValidRatio); 0: none. Where it covers all
     draws, it joins the table of the other models."""
-    batch_size: int = 16
+    batch_size: PositiveInt = 16
     """Prompts per forward pass."""
-    examples: int = 10
+    examples: NonNegativeInt = 10
     """Example prompts in the report."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("validation_limit", 1),
-            ("validation_draws", 1),
-            ("generation_draws", 0),
-            ("batch_size", 1),
-            ("examples", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(f"evaluate.{name} must be >= {least}, got {getattr(self, name)}")
+        check_limits(self, "evaluate")

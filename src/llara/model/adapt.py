@@ -5,13 +5,16 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from llara.data import Catalog
+from llara.data.limits import NonNegativeInt, PositiveInt, PositiveNumber, Ratio, check_limits
 from llara.errors import ConfigError, DivergenceError
 from llara.model.precision import resolve_precision
 from llara.prompt import PromptEncoder
@@ -26,25 +29,22 @@ LARGEST_PRACTICE = 30
 class AdaptConfig:
     """How a backbone learns the catalog's text; it never sees an interaction."""
 
-    steps: int = 0
+    steps: NonNegativeInt = 0
     """Optimizer steps; 0 leaves the backbone as it is."""
-    batch_size: int = 16
+    batch_size: PositiveInt = 16
     """Blocks per step."""
-    block_tokens: int = 256
+    block_tokens: Annotated[int, Field(ge=2)] = 256
     """Tokens per block."""
-    learning_rate: float = 1e-3
+    learning_rate: PositiveNumber = 1e-3
     """Peak; warm-up over a tenth of the steps, then linear to 0."""
     columns: tuple[str, ...] = ()
     """Metadata columns that are taught beside the titles; empty: all of them."""
-    practice_ratio: float = 0.5
+    practice_ratio: Ratio = 0.5
     """Share of documents, in [0, 1], that show the task's wording with random items and a random listed item as the
     answer: they teach the form (repeat one title of the list), nothing about taste."""
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ConfigError(f"backbone.adapt.steps must be >= 0, got {self.steps}")
-        if not 0.0 <= self.practice_ratio <= 1.0:
-            raise ConfigError(f"backbone.adapt.practice_ratio must be in [0, 1], got {self.practice_ratio}")
+        check_limits(self, "backbone.adapt")
 
 
 def catalog_lines(catalog: Catalog, columns: Sequence[str] = ()) -> list[str]:

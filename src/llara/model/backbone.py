@@ -4,9 +4,10 @@ import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from transformers import (
     GenerationConfig,
@@ -15,6 +16,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
+from llara.data.limits import PositiveInt, RatioBelowOne, check_limits
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
 from llara.model.kernels.attention import use_cpu_attention
@@ -37,47 +39,48 @@ ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 class LoraSettings:
     """Low-rank adapter; the defaults are the paper's (released code: r 8, alpha 32, dropout .1, seven projections)."""
 
-    rank: int = 8
+    rank: PositiveInt = 8
     """Rank of the update, >= 1."""
-    alpha: int = 32
+    alpha: PositiveInt = 32
     """The update is scaled by alpha / rank."""
-    dropout: float = 0.1
+    dropout: RatioBelowOne = 0.1
     """Dropout before the update, in [0, 1)."""
     targets: tuple[str, ...] = ()
     """Names of linear layers to adapt; empty: the paper's seven where the backbone has them, else all linear layers."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"backbone.lora.rank must be >= 1, got {self.rank}")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"backbone.lora.dropout must be in [0, 1), got {self.dropout}")
+        check_limits(self, "backbone.lora")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NanoConfig:
     """Shape of the built-in backbone: a small Llama with its own tokenizer, made from the catalog."""
 
-    hidden_size: int = 256
+    hidden_size: PositiveInt = 256
     """Width D; a multiple of num_heads."""
-    num_layers: int = 4
-    num_heads: int = 4
-    vocabulary: int = 4096
-    """Largest number of BPE tokens."""
+    num_layers: PositiveInt = 4
+    num_heads: PositiveInt = 4
+    vocabulary: Annotated[int, Field(ge=300)] = 4096
+    """Largest number of BPE tokens, >= 300: 256 bytes and marks."""
 
     def __post_init__(self) -> None:
+        check_limits(self, "backbone.nano")
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 f"backbone.nano.hidden_size must be a multiple of num_heads = {self.num_heads}, got {self.hidden_size}"
             )
-        if self.vocabulary < 300:
-            raise ConfigError(f"backbone.nano.vocabulary must be >= 300 (256 bytes and marks), got {self.vocabulary}")
+        if self.hidden_size // self.num_heads % 2:
+            raise ConfigError(
+                "backbone.nano.hidden_size / num_heads must be even (positions rotate pairs of numbers), "
+                f"got {self.hidden_size} / {self.num_heads}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
     """Which language model reads the prompts, and which of its weights are tuned."""
 
-    path: str = NANO
+    path: Annotated[str, Field(min_length=1)] = NANO
     """`nano`, a folder in Hugging Face format, or a hub name."""
     tuning: Literal["lora", "full", "frozen"] = "lora"
     """lora: the adapter (the paper); full: every weight; frozen: only projector and head."""
@@ -92,6 +95,7 @@ class BackboneConfig:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
 
     def __post_init__(self) -> None:
+        check_limits(self, "backbone")
         if self.quantization == "4bit" and self.tuning == "full":
             raise ConfigError(
                 "backbone.quantization 4bit cannot be tuned in full; set backbone.tuning to lora or frozen."

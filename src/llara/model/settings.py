@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llara.data.limits import NonNegativeInt, check_limits
 from llara.model.backbone import BackboneConfig
 from llara.prompt import PromptConfig
 
@@ -22,4 +23,7 @@ class LlaraConfig:
     part_vectors: bool = False
     """Beyond the paper: a learned vector is added to every input embedding of a history item, another to those of the
     candidates, so that a small backbone tells the two apart from its first layer on."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        check_limits(self, "")

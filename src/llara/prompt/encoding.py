@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import SkipValidation
@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from llara.data import Catalog, IntArray
 from llara.data.item_text import TITLE_ONLY, parse_item_text
+from llara.data.limits import PositiveInt, check_limits
 from llara.errors import ConfigError
-from llara.prompt.hybrid import REPRESENTATIONS, HybridPrompt, ItemPart, Representation, build_prompt
+from llara.prompt.hybrid import HybridPrompt, ItemPart, Representation, build_prompt
 from llara.prompt.templates import Template, templates_for
 from llara.prompt.tokens import make_frame, tokenize_titles
 
@@ -34,25 +35,19 @@ class PromptConfig:
     item_text: Annotated[str, SkipValidation] = TITLE_ONLY  # checked below, where the message can show what to write
     """The title and any metadata columns, such as "{title} ({year}; {genres})"; missing values vanish with their
     separators and brackets."""
-    max_title_tokens: int = 32
+    max_title_tokens: PositiveInt = 32
     """Item text is cut at this many tokens, >= 1."""
     templates: tuple[str, ...] = ()
     """Own wordings with {history}, {candidates}, {num_history}, {num_candidates}; empty: the noun's built-in three."""
-    chat_template: str = "auto"
+    chat_template: Literal["auto", "always", "never"] = "auto"
     """auto: use the backbone's chat template where it has one; always; never."""
 
     def __post_init__(self) -> None:
+        check_limits(self, "prompt")
         try:
             parse_item_text(self.item_text)
         except ConfigError as error:
             raise ConfigError(f"prompt.item_text: {error}") from error
-        for name, value in (("history", self.history), ("candidates", self.candidates)):
-            if value not in REPRESENTATIONS:
-                raise ConfigError(f"prompt.{name} must be one of {', '.join(REPRESENTATIONS)}, got '{value}'")
-        if self.max_title_tokens < 1:
-            raise ConfigError(f"prompt.max_title_tokens must be >= 1, got {self.max_title_tokens}")
-        if self.chat_template not in ("auto", "always", "never"):
-            raise ConfigError(f"prompt.chat_template must be auto, always or never, got '{self.chat_template}'")
 
     def build_templates(self, noun: str) -> tuple[Template, ...]:
         """The wordings in use: the user's own, or the built-in ones of the noun."""

@@ -8,30 +8,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from llara.data.limits import PositiveInt, RatioBelowOne, check_limits
 from llara.recommender.base import SequentialRecommender
-from llara.recommender.checks import require_at_least, require_share
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaserConfig:
     """Shape of a Caser."""
 
-    max_length: int = 50
+    max_length: PositiveInt = 50
     """Length of the windows that training cuts sequences into, >= 1. A state sees no more than `window` items."""
-    window: int = 10
+    window: PositiveInt = 10
     """Latest items that a state is made of, >= 1."""
-    horizontal_filters: int = 16
+    horizontal_filters: PositiveInt = 16
     """Filters of each height 1..window, over all dimensions of consecutive items, >= 1."""
-    vertical_filters: int = 4
+    vertical_filters: PositiveInt = 4
     """Weighted sums over the window, the same for each dimension, >= 1."""
-    dropout: float = 0.2
+    dropout: RatioBelowOne = 0.2
     """Share of values dropped from embeddings and convolution outputs in training, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        sizes = {"max_length": self.max_length, "window": self.window}
-        filters = {"horizontal_filters": self.horizontal_filters, "vertical_filters": self.vertical_filters}
-        require_at_least(1, "recommender.caser", **sizes, **filters)
-        require_share("recommender.caser.dropout", self.dropout)
+        check_limits(self, "recommender.caser")
 
 
 class Caser(SequentialRecommender):

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from llara.data.examples import Examples
+from llara.data.limits import NonNegativeInt, NonNegativeNumber, PositiveInt, PositiveNumber, check_limits
 from llara.data.sequences import IntArray, Sequences
-from llara.errors import ConfigError, DataError, DivergenceError
+from llara.errors import DataError, DivergenceError
 from llara.recommender.base import Recommender, SequentialRecommender
-from llara.recommender.checks import require_at_least
 from llara.recommender.windows import batch_windows, cut_windows
 
 logger = logging.getLogger(__name__)
@@ -29,33 +29,25 @@ _VALIDATION_BATCH = 1024
 class FitConfig:
     """How a recommender is fitted. Learning rate, batch and optimizer (Adam) are LLaRA's (arXiv:2312.02445)."""
 
-    epochs: int = 50
+    epochs: PositiveInt = 50
     """Most passes over the training sequences, >= 1."""
-    batch_size: int = 256
+    batch_size: PositiveInt = 256
     """Targets (next items) per optimizer step, >= 1."""
-    learning_rate: float = 1e-3
+    learning_rate: PositiveNumber = 1e-3
     """Step size of Adam, > 0."""
-    l2: float = 1e-5
+    l2: NonNegativeNumber = 1e-5
     """Weight of the L2 penalty, >= 0. LLaRA searches 1e-3 .. 1e-7."""
     loss: Literal["softmax", "bce"] = "softmax"
     """Cross-entropy over the whole catalog, or binary cross-entropy against sampled negatives."""
-    num_negatives: int = 1
+    num_negatives: PositiveInt = 1
     """Negatives per target of the binary loss, >= 1."""
-    patience: int = 10
+    patience: PositiveInt = 10
     """Epochs without a better validation NDCG@10 after which fitting stops, >= 1. Few validation rows need more."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of the initial weights, the order of batches, dropout and negatives, >= 0."""
 
     def __post_init__(self) -> None:
-        sizes = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
-        require_at_least(1, "recommender.fit", **sizes, num_negatives=self.num_negatives)
-        require_at_least(0, "recommender.fit", seed=self.seed)
-        if not 0.0 < self.learning_rate < math.inf:
-            raise ConfigError(f"recommender.fit.learning_rate must be a number > 0, got {self.learning_rate}")
-        if not 0.0 <= self.l2 < math.inf:
-            raise ConfigError(f"recommender.fit.l2 must be a number >= 0, got {self.l2}")
-        if self.loss not in ("softmax", "bce"):
-            raise ConfigError(f"recommender.fit.loss must be 'softmax' or 'bce', got {self.loss!r}")
+        check_limits(self, "recommender.fit")
 
 
 @dataclass(frozen=True)

@@ -7,27 +7,25 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from llara.data.limits import PositiveInt, RatioBelowOne, check_limits
 from llara.recommender.base import SequentialRecommender
-from llara.recommender.checks import require_at_least, require_share
 
 
 @dataclass(frozen=True, kw_only=True)
 class GRU4RecConfig:
     """Shape of a GRU4Rec."""
 
-    max_length: int = 50
+    max_length: PositiveInt = 50
     """Latest items that it reads, >= 1. Training cuts longer sequences into windows of this length."""
-    layers: int = 1
+    layers: PositiveInt = 1
     """Recurrent layers, >= 1."""
-    hidden_width: int = 128
+    hidden_width: PositiveInt = 128
     """Width of the recurrent state, >= 1; a linear layer maps it to `recommender.embedding_dim`."""
-    dropout: float = 0.2
+    dropout: RatioBelowOne = 0.2
     """Share of values dropped from embeddings and recurrent states in training, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        sizes = {"max_length": self.max_length, "layers": self.layers, "hidden_width": self.hidden_width}
-        require_at_least(1, "recommender.gru4rec", **sizes)
-        require_share("recommender.gru4rec.dropout", self.dropout)
+        check_limits(self, "recommender.gru4rec")
 
 
 class GRU4Rec(SequentialRecommender):

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llara.data.limits import PositiveInt, check_limits
 from llara.data.sequences import IntArray
 from llara.errors import ConfigError
 from llara.recommender.base import Recommender
 from llara.recommender.caser import Caser, CaserConfig
-from llara.recommender.checks import require_at_least
 from llara.recommender.fit import FitConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
@@ -23,7 +23,7 @@ class RecommenderConfig:
 
     name: Literal["sasrec", "gru4rec", "caser", "imported"] = "sasrec"
     """Which one; only the settings under its own name are used."""
-    embedding_dim: int = 64
+    embedding_dim: PositiveInt = 64
     """Width R of the item vectors, >= 1. LLaRA uses 64. Imported embeddings bring their own."""
     sasrec: SASRecConfig = field(default_factory=SASRecConfig)
     gru4rec: GRU4RecConfig = field(default_factory=GRU4RecConfig)
@@ -32,11 +32,7 @@ class RecommenderConfig:
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
-        if self.name not in (*_BUILDERS, "imported"):
-            raise ConfigError(
-                f"recommender.name must be one of {', '.join((*_BUILDERS, 'imported'))}, got {self.name!r}"
-            )
-        require_at_least(1, "recommender", embedding_dim=self.embedding_dim)
+        check_limits(self, "recommender")
         if self.name == "sasrec" and self.embedding_dim % self.sasrec.heads:
             raise ConfigError(
                 f"recommender.sasrec.heads must divide recommender.embedding_dim = {self.embedding_dim}, "

@@ -8,27 +8,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from llara.data.limits import PositiveInt, RatioBelowOne, check_limits
 from llara.errors import ConfigError
 from llara.recommender.base import SequentialRecommender
-from llara.recommender.checks import require_at_least, require_share
 
 
 @dataclass(frozen=True, kw_only=True)
 class SASRecConfig:
     """Shape of a SASRec."""
 
-    max_length: int = 50
+    max_length: PositiveInt = 50
     """Latest items that it reads, >= 1. Training cuts longer sequences into windows of this length."""
-    layers: int = 2
+    layers: PositiveInt = 2
     """Attention blocks, >= 1."""
-    heads: int = 1
+    heads: PositiveInt = 1
     """Attention heads, >= 1; must divide `recommender.embedding_dim`."""
-    dropout: float = 0.2
+    dropout: RatioBelowOne = 0.2
     """Share of values dropped from embeddings and block outputs in training, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        require_at_least(1, "recommender.sasrec", max_length=self.max_length, layers=self.layers, heads=self.heads)
-        require_share("recommender.sasrec.dropout", self.dropout)
+        check_limits(self, "recommender.sasrec")
 
 
 class SASRec(SequentialRecommender):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 from safetensors import SafetensorError, safe_open
 
+from llara.data.limits import check_limits
 from llara.data.sequences import IntArray
 from llara.errors import ConfigError, DataError
 from llara.recommender.imported import ImportedEmbeddings
@@ -29,6 +30,9 @@ class ImportedConfig:
     """A .safetensors, .npy or .parquet file (`item_id`, then one list column or a number column per dimension)."""
     key: str | None = None
     """Tensor of a .safetensors file. None: its only one."""
+
+    def __post_init__(self) -> None:
+        check_limits(self, "recommender.imported")
 
 
 def import_embeddings(

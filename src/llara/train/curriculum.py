@@ -2,13 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llara.data import IntArray
-from llara.errors import ConfigError
+from llara.data.limits import PositiveRatio, Ratio, RatioBelowOne, check_limits
 
 CurriculumKind = Literal["paper", "released-code", "direct", "two-stage", "text-only"]
 RampShape = Literal["linear", "cosine", "square-root"]
@@ -23,30 +23,17 @@ class CurriculumConfig:
     kind: CurriculumKind = "paper"
     """paper: p = t / T; released-code: what the first release really did (p restarts each epoch, one draw per batch);
     direct: always hybrid; two-stage: text-only, then hybrid; text-only: never hybrid."""
-    warmup_fraction: float = 0.0
+    warmup_fraction: RatioBelowOne = 0.0
     """paper only: share of optimizer steps, in [0, 1), that stay text-only before the ramp."""
-    ramp_fraction: float = 1.0
+    ramp_fraction: PositiveRatio = 1.0
     """paper only: share of the steps after the warm-up, in (0, 1], that the ramp takes; after it p = 1."""
     shape: RampShape = "linear"
     """paper only: how p rises along the ramp."""
-    first_stage_fraction: float = 0.4
+    first_stage_fraction: Ratio = 0.4
     """two-stage only: share of steps that are text-only (the paper: 2 of 5 epochs)."""
 
     def __post_init__(self) -> None:
-        for name, value, known in (
-            ("kind", self.kind, get_args(CurriculumKind)),
-            ("shape", self.shape, get_args(RampShape)),
-        ):
-            if value not in known:
-                raise ConfigError(f"train.curriculum.{name} must be one of {', '.join(known)}, got '{value}'")
-        if not 0.0 <= self.warmup_fraction < 1.0:
-            raise ConfigError(f"train.curriculum.warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
-        if not 0.0 < self.ramp_fraction <= 1.0:
-            raise ConfigError(f"train.curriculum.ramp_fraction must be in (0, 1], got {self.ramp_fraction}")
-        if not 0.0 <= self.first_stage_fraction <= 1.0:
-            raise ConfigError(
-                f"train.curriculum.first_stage_fraction must be in [0, 1], got {self.first_stage_fraction}"
-            )
+        check_limits(self, "train.curriculum")
 
 
 def hybrid_probability(step: int, *, total_steps: int, steps_per_epoch: int, config: CurriculumConfig) -> float:

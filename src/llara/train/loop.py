@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from llara.data import CandidateSet, Examples, IntArray
+from llara.data.limits import NonNegativeInt, PositiveInt, PositiveNumber, check_limits
 from llara.errors import CheckpointError, ConfigError, DivergenceError
 from llara.model import Llara, autocast
 from llara.prompt import collate
@@ -43,30 +44,25 @@ logger = logging.getLogger(__name__)
 class TrainConfig:
     """How the model is tuned."""
 
-    epochs: float = 5.0
+    epochs: PositiveNumber = 5.0
     """Passes over the training rows; fractions are allowed."""
-    batch_size: int = 128
+    batch_size: PositiveInt = 128
     """Examples per optimizer step."""
-    micro_batch_size: int = 16
+    micro_batch_size: PositiveInt = 16
     """Examples per forward pass; gradients accumulate up to batch_size."""
-    num_negatives: int = 19
+    num_negatives: PositiveInt = 19
     """Negatives beside the target in a training prompt; drawn anew each epoch, a function of (seed, epoch, row)."""
-    validations: int = 5
+    validations: PositiveInt = 5
     """How often to validate, evenly over the run; the best is kept."""
-    patience: int = 0
+    patience: NonNegativeInt = 0
     """Stop after this many validations without improvement; 0 never stops early."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    seed: int = 0
+    seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "micro_batch_size", "num_negatives", "validations"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"train.{name} must be > 0, got {getattr(self, name)}")
-        for name in ("patience", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"train.{name} must be >= 0, got {getattr(self, name)}")
+        check_limits(self, "train")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from llara.errors import ConfigError
+from llara.data.limits import NonNegativeNumber, PositiveNumber, Ratio, RatioBelowOne, check_limits
 from llara.model import Llara
 
 
@@ -13,31 +13,21 @@ from llara.model import Llara
 class OptimizerConfig:
     """AdamW with linear warm-up and cosine decay; the defaults are the paper's for MovieLens."""
 
-    learning_rate: float = 8e-4
+    learning_rate: PositiveNumber = 8e-4
     """Peak (the released code: MovieLens 8e-4, Steam 5e-4, LastFM 7e-4)."""
-    floor_ratio: float = 0.01
+    floor_ratio: Ratio = 0.01
     """Warm-up starts and decay ends at this share of the peak, in [0, 1]."""
-    warmup_fraction: float = 0.05
+    warmup_fraction: RatioBelowOne = 0.05
     """Share of steps that warm up, in [0, 1)."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegativeNumber = 0.0
     """On adapter, backbone and head."""
-    projector_weight_decay: float = 1e-5
+    projector_weight_decay: NonNegativeNumber = 1e-5
     """On the projector, the placeholder and the part vectors."""
-    max_gradient_norm: float = 1.0
+    max_gradient_norm: PositiveNumber = 1.0
     """Gradients are clipped to this norm."""
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0:
-            raise ConfigError(f"train.optimizer.learning_rate must be > 0, got {self.learning_rate}")
-        if not 0.0 <= self.floor_ratio <= 1.0:
-            raise ConfigError(f"train.optimizer.floor_ratio must be in [0, 1], got {self.floor_ratio}")
-        if not 0.0 <= self.warmup_fraction < 1.0:
-            raise ConfigError(f"train.optimizer.warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
-        for name in ("weight_decay", "projector_weight_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"train.optimizer.{name} must be >= 0, got {getattr(self, name)}")
-        if self.max_gradient_norm <= 0:
-            raise ConfigError(f"train.optimizer.max_gradient_norm must be > 0, got {self.max_gradient_norm}")
+        check_limits(self, "train.optimizer")
 
 
 def learning_rate(step: int, *, total_steps: int, config: OptimizerConfig) -> float:

@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 from scipy import sparse
 
 from llara.data import Examples, IntArray
+from llara.data.limits import NonNegativeInt, NonNegativeNumber, PositiveInt, PositiveNumber, check_limits
 from llara.errors import ConfigError, DivergenceError
 from llara.model import Llara
 from llara.prompt import PromptEncoder
@@ -28,28 +31,20 @@ _WINDOW = 20
 class Phase:
     """A stretch of practice."""
 
-    share: float
+    share: PositiveNumber
     """Of the steps of all phases, > 0; shares need not sum to 1."""
-    history: int
+    history: PositiveInt
     """History items, >= 1."""
-    candidates: int
+    candidates: Annotated[int, Field(ge=2)]
     """Candidates, >= 2."""
-    answer_weight: float = 1.0
+    answer_weight: NonNegativeNumber = 1.0
     """Of the answer loss beside the listwise one, >= 0, where the objective has both; 0: listwise alone. While
     items cannot be compared, a large one drowns it."""
-    enough: float = 0.0
+    enough: NonNegativeNumber = 0.0
     """End once the mean loss of the last 20 steps is below this, in nats per row, >= 0; the steps left are not used."""
 
     def __post_init__(self) -> None:
-        if self.enough < 0 or self.answer_weight < 0:
-            raise ConfigError(
-                f"practice.phases: expected enough and answer_weight >= 0, got {self.enough} and {self.answer_weight}"
-            )
-        if self.share <= 0 or self.history < 1 or self.candidates < 2:
-            raise ConfigError(
-                "practice.phases: expected share > 0, history >= 1 and candidates >= 2, "
-                f"got {self.share}, {self.history} and {self.candidates}"
-            )
+        check_limits(self, "practice.phases")
 
     def objective(self, training: ObjectiveConfig) -> ObjectiveConfig:
         """The objective of the phase, given that of the training that follows."""
@@ -64,11 +59,11 @@ class Phase:
 class PracticeConfig:
     """Training on catalog rows before any interaction: whose text resembles that of an item of the history?"""
 
-    steps: int = 0
+    steps: NonNegativeInt = 0
     """Optimizer steps; 0: no practice."""
-    batch_size: int = 32
+    batch_size: PositiveInt = 32
     """Rows per step."""
-    learning_rate: float = 2e-3
+    learning_rate: PositiveNumber = 2e-3
     """Peak rate of each phase."""
     phases: tuple[Phase, ...] = (
         Phase(share=0.38, history=1, candidates=2, answer_weight=0.2, enough=0.25),
@@ -77,19 +72,12 @@ class PracticeConfig:
         Phase(share=0.15, history=10, candidates=20),
     )
     """In order: what cannot be found out among 30 items is found out among 3 within seconds, and kept."""
-    nearest: int = 5
+    nearest: PositiveInt = 5
     """The target is one of this many items that are most like the last one of the history, >= 1; fewer make the rule
     plainer."""
 
     def __post_init__(self) -> None:
-        if self.nearest < 1:
-            raise ConfigError(f"practice.nearest must be >= 1, got {self.nearest}")
-        if self.steps < 0:
-            raise ConfigError(f"practice.steps must be >= 0, got {self.steps}")
-        if self.batch_size < 1:
-            raise ConfigError(f"practice.batch_size must be >= 1, got {self.batch_size}")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"practice.learning_rate must be > 0, got {self.learning_rate}")
+        check_limits(self, "practice")
         if not self.phases:
             raise ConfigError("practice.phases must hold at least one phase; set practice.steps to 0 for no practice")
 

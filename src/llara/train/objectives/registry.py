@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from llara.data.limits import PositiveNumber, check_limits
 from llara.errors import ConfigError
 from llara.model import LlaraOutput, ScorerName
 from llara.prompt import PromptBatch
@@ -23,19 +24,15 @@ class ObjectiveConfig:
     name: str = "answer"
     """answer: cross-entropy of the answer's tokens (the paper); listwise: softmax over the candidates' scores from the
     listwise head; sum: weighted sum of both; or one that was added by `llara.train.register_objective`."""
-    answer_weight: float = 1.0
+    answer_weight: PositiveNumber = 1.0
     """sum only: weight of the answer loss, > 0."""
-    listwise_weight: float = 1.0
+    listwise_weight: PositiveNumber = 1.0
     """sum only: weight of the listwise loss, > 0."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of an objective that was added: its own settings, by name."""
 
     def __post_init__(self) -> None:
-        for name, weight in (("answer_weight", self.answer_weight), ("listwise_weight", self.listwise_weight)):
-            if weight <= 0:
-                raise ConfigError(
-                    f"train.objective.{name} must be > 0, got {weight}; drop a loss by train.objective.name"
-                )
+        check_limits(self, "train.objective")
         self.build()
 
     def build(self) -> Objective:
