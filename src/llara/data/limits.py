@@ -86,7 +86,7 @@ def explain(error: typing.Mapping[str, Any], kind: type, *, path: tuple[str | in
         return f"{key or 'config'}: {error['msg']}, got {shown(error['input'])}"
     if error["type"] == "missing":
         return f"{key} is missing: it must be {expected(hint)}"
-    if error["type"] in _BOUNDS:
+    if error["type"] in _BOUNDS and error["input"] == error["input"]:  # NaN is no number at all
         return f"{key} must be {limits_in_words(hint)}, got {shown(error['input'])}"
     if error["type"] == "value_error":
         return f"{key} {error['ctx']['error']}, got {shown(error['input'])}"

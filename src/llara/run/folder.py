@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def explain_refusal(run: RunFolder) -> Iterator[None]:
 
 def fingerprint(config: RunConfig, dataset: Dataset) -> str:
     """Identifies what shapes the training: its settings and the data's hashes."""
-    settings = config_to_dict(replace(config, output=""))
+    settings = {**config_to_dict(config), "output": ""}
     settings.pop("evaluate")
     settings["data"].pop("allow_leaks")
     content = [settings, *fingerprint_data(dataset)]
