@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from llara.errors import LlaraError
 from llara.ingest.sample import make_sample
 from llara.run.config import RunConfig, override_config
-from llara.run.pipeline import make_start
 from llara.run.quickstart import quickstart_config
 from llara.run.side_by_side import train_both
+from llara.run.start import make_start
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World
@@ -107,6 +108,21 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Path]
     with threads(1):
         make_start(config, folder / "start")
     return config, folder / "start"
+
+
+def test_a_start_made_at_once_is_the_one_made_one_after_the_other(
+    prepared: tuple[RunConfig, Path], tmp_path: Path
+) -> None:
+    config, alone = prepared
+    with threads(2):
+        seconds = make_start(config, tmp_path / "start")
+    assert set(seconds) == {"recommender", "prior folds", "backbone", "practice"}
+    made = {path.relative_to(tmp_path / "start") for path in (tmp_path / "start").rglob("*.safetensors")}
+    assert made == {path.relative_to(alone) for path in alone.rglob("*.safetensors")}
+    assert Path("folds/0/recommender.safetensors") in made
+    for path in made:
+        ours, theirs = load_file(tmp_path / "start" / path), load_file(alone / path)
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), path
 
 
 def twin(config: RunConfig, name: str) -> RunConfig:

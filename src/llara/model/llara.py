@@ -254,6 +254,27 @@ class Llara(nn.Module):
             raise DataError(f"expected a list of item ids, got the text '{items}'. Split it first.")
         return [self.catalog.index_of(item) for item in items]
 
+    def exchange_recommender(self, recommender: Recommender) -> None:
+        """Take another recommender over the same items, as if the model had been started with it.
+
+        Only before training on hybrid prompts: the projector begins anew, since it belongs to the recommender's items.
+        Text-only practice does not depend on the recommender, so that the two can be made at the same time.
+
+        Raises:
+            PromptError: If it knows another number of items.
+        """
+        if recommender.num_items != self.recommender.num_items:
+            raise PromptError(
+                f"recommender '{recommender.name}' knows {recommender.num_items} items, the model's "
+                f"{self.recommender.num_items}. Fit it on this dataset."
+            )
+        device, width = self.device, input_embeddings(self.model).embedding_dim
+        self.recommender = recommender.eval().requires_grad_(False).to(device)
+        self.item_table = recommender.item_embeddings().detach().float().clone()
+        target_norm = self.projector.target_norm
+        table = self.item_table.cpu()
+        self.projector = Projector(table, width, target_norm=target_norm, seed=self.config.seed).to(device)
+
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode of everything that learns; the frozen recommender stays in evaluation mode."""
         super().train(mode)

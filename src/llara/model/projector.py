@@ -24,6 +24,7 @@ class Projector(nn.Module):
 
     def __init__(self, item_embeddings: Tensor, width: int, *, target_norm: float, seed: int) -> None:
         super().__init__()
+        self.target_norm = target_norm
         items = item_embeddings[1:].float()
         self.register_buffer("mean", items.mean(0))
         self.register_buffer("deviation", items.std(0, unbiased=False).clamp_min(1e-6))

@@ -9,6 +9,7 @@ from llara.errors import DataError
 from llara.evaluate import RankingTask
 from llara.leakage import LeakageFinding, check_leakage
 from llara.run.config import RunConfig
+from llara.run.material import Material
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ def accept_data(
     if not quiet:
         _log(findings, dataset)
     return tuple(findings)
+
+
+def find_leaks(material: Material, *, quiet: bool = False) -> tuple[LeakageFinding, ...]:
+    """What the leak checks find in a run's data; a leak that the settings do not allow is refused."""
+    return accept_data(material.config, material.dataset, material.split, material.test, quiet=quiet)
 
 
 def _log(findings: Sequence[LeakageFinding], dataset: Dataset) -> None:

@@ -21,7 +21,7 @@ from llara.run.folder import (
     write_histories,
     write_manifest,
 )
-from llara.run.leaks import accept_data
+from llara.run.leaks import find_leaks
 from llara.run.material import Material, read_material
 from llara.run.processes import join_run, leads, wait_for_all
 from llara.run.stages import (
@@ -87,38 +87,12 @@ def train_run(
         place = Place(run.partial, resume=resume, writes=leads(), listener=watch.watching(listener))
         _describe(run, material, leakage, watch)
         llara = _start_model(material, place, watch, start=start)
-        folds = watch.run(FoldsStage(material, llara.recommender), place)
+        folds = watch.run(FoldsStage(material, llara.recommender, made=start), place)
         training = watch.run(TrainStage(material, llara, folds), place)
         watch.run(CalibrateStage(material, llara), place)
         evaluated = watch.run(EvaluateStage(material, llara, leakage), place)
         _complete(run, material, leakage, watch)
     return FinishedRun(run.final, evaluated, training, watch.seconds)
-
-
-def make_start(config: RunConfig, folder: Path, *, listener: Listener = ignore) -> dict[str, float]:
-    """Recommender, backbone and practice of a run, saved for several runs that differ in their training only.
-
-    Args:
-        config: Its curriculum and evaluation do not matter here.
-        folder: Where to; it must be empty or not be there.
-        listener: Told of progress.
-
-    Returns:
-        Seconds of each stage.
-
-    Raises:
-        DataError: If the data leaks in a way that is not allowed.
-    """
-    material = read_material(config)
-    find_leaks(material)
-    watch = Stopwatch()
-    _new_model(material, Place(folder, listener=listener), watch).save_pretrained(folder)
-    return watch.seconds
-
-
-def find_leaks(material: Material, *, quiet: bool = False) -> tuple[LeakageFinding, ...]:
-    """What the leak checks find in a run's data; a leak that the settings do not allow is refused."""
-    return accept_data(material.config, material.dataset, material.split, material.test, quiet=quiet)
 
 
 @contextmanager

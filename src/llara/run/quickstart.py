@@ -20,8 +20,9 @@ from llara.run.config import DataConfig, RunConfig, override_config
 from llara.run.evaluation import save_evaluation
 from llara.run.events import Listener, Notice, ignore
 from llara.run.folder import refuse_taken_run
-from llara.run.pipeline import FinishedRun, make_start
+from llara.run.pipeline import FinishedRun
 from llara.run.side_by_side import train_both
+from llara.run.start import make_start
 from llara.train import CurriculumConfig, ObjectiveConfig, OptimizerConfig, PracticeConfig, TrainConfig
 
 QUICKSTART_MARKER = ".llara-quickstart"

@@ -1,13 +1,15 @@
 """Practice: rows made from the catalog's text alone, short ones first, that teach a small backbone to compare items."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 from scipy import sparse
+from torch import nn
 
 from llara.data import Examples, IntArray
 from llara.data.limits import NonNegativeInt, NonNegativeNumber, PositiveInt, PositiveNumber, check_limits
@@ -167,6 +169,33 @@ def practise(
     Raises:
         DivergenceError: If a loss, a gradient or a weight is not finite.
     """
+    with _untouched(llara.projector):
+        _practise_phases(llara, config, objective=objective, seed=seed, on_step=on_step)
+
+
+@contextmanager
+def _untouched(part: nn.Module) -> Iterator[None]:
+    """Within the block, a part does not learn.
+
+    Text-only prompts teach the projector nothing, and weight decay alone would shrink it.
+    """
+    learning = [parameter for parameter in part.parameters() if parameter.requires_grad]
+    part.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+
+def _practise_phases(
+    llara: Llara,
+    config: PracticeConfig,
+    *,
+    objective: ObjectiveConfig,
+    seed: int,
+    on_step: Callable[[StepRecord], None] | None,
+) -> None:
     vectors = text_vectors(llara.encoder)
     shares = np.array([phase.share for phase in config.phases])
     ends = np.round(config.steps * shares.cumsum() / shares.sum()).astype(int)

@@ -1,6 +1,7 @@
 """Recommenders whose judgment of training rows is not their memory."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from llara.recommender import (
     FoldRecommenders,
@@ -28,11 +29,13 @@ class FoldsStage:
     Attributes:
         material: Settings and data.
         recommender: The one that was fitted on all users.
+        made: A folder in which this stage has run before for the same settings; None: there is none.
         whole_fit: What fitting `recommender` is planned to take; only a probe reads it.
     """
 
     material: Material
     recommender: Recommender
+    made: Path | None = None
     whole_fit: StagePlan | None = None
     name: str = "prior folds"
 
@@ -51,9 +54,9 @@ class FoldsStage:
         validation = self.material.stopping_rows()
         recommenders: list[Recommender] = []
         for fold in range(config.prior_folds):
-            folder = place.folder / FOLDS_FOLDER / str(fold)
-            if place.resume and (folder / "recommender.json").is_file():
-                recommenders.append(load_recommender(folder))
+            found = self._found(place, fold)
+            if found is not None:
+                recommenders.append(load_recommender(found))
                 continue
             name = f"{type(self.recommender).__name__} without fold {fold + 1} of {config.prior_folds}"
             with fit_events(place.listener, name, self.material) as events:
@@ -63,9 +66,15 @@ class FoldsStage:
                 )  # fmt: skip
                 events.ended(report)
             if place.writes:
-                save_recommender(fitted, folder)
+                save_recommender(fitted, place.folder / FOLDS_FOLDER / str(fold))
             recommenders.append(fitted)
         return FoldRecommenders(recommenders, fold_of_user)
+
+    def _found(self, place: Place, fold: int) -> Path | None:
+        """Where a fold's recommender is already, if it is."""
+        places = [place.folder if place.resume else None, self.made]
+        folders = [folder / FOLDS_FOLDER / str(fold) for folder in places if folder is not None]
+        return next((folder for folder in folders if (folder / "recommender.json").is_file()), None)
 
     def probe(self, seconds: float) -> Probed[FoldRecommenders | None]:
         """Nothing is measured: each fold takes as long as the recommender on the share of users that it leaves."""

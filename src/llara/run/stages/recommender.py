@@ -21,6 +21,7 @@ from llara.run.events import Advance, Listener, stage
 from llara.run.material import Material
 from llara.run.stages.stage import Place, Probed, StagePlan
 
+RECOMMENDER_FOLDER = "recommender"
 _PROBE_INTERACTIONS = 200_000
 
 
@@ -37,7 +38,7 @@ class RecommenderStage:
 
     def run(self, place: Place) -> Recommender:
         """The fitted recommender."""
-        folder = place.folder / "recommender"
+        folder = place.folder / RECOMMENDER_FOLDER
         if place.resume and (folder / "recommender.json").is_file():
             return load_recommender(folder)
         recommender = build_untrained(self.material)
