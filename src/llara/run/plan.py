@@ -65,7 +65,7 @@ def plan_run(config: RunConfig) -> Plan:
     plans: list[StagePlan | None] = [StagePlan("start", "loading program and data", time.perf_counter() - started)]
     recommender = RecommenderStage(material).probe(0)
     plans.append(recommender.plan)
-    plans.append(FoldsStage(material, recommender.value, recommender.plan).probe(0).plan)
+    plans.append(FoldsStage(material, recommender.value, whole_fit=recommender.plan).probe(0).plan)
     model = AdaptStage(material, recommender.value).probe(0)
     plans.append(model.plan)
     plans.append(PracticeStage(material, model.value).probe(0).plan)
