@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import (
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -224,7 +225,50 @@ def _lora_targets(model: PreTrainedModel, lora: LoraSettings) -> list[str] | str
             raise ConfigError(f"backbone.lora.targets: the backbone has no layer named {', '.join(missing)}.")
         return list(lora.targets)
     present = [name for name in PAPER_TARGETS if name in names]
-    return present if len(present) == len(PAPER_TARGETS) else "all-linear"
+    if len(present) == len(PAPER_TARGETS):
+        return present
+    return _without_experts(model) or "all-linear"
+
+
+def _without_experts(model: PreTrainedModel) -> list[str]:
+    """All linear layers of a mixture whose experts are one tensor; empty: it has none.
+
+    Of "all-linear", peft makes adapters of whole expert tensors, which refuse dropout.
+    """
+    fused = {
+        name.rsplit(".", 1)[-1]
+        for name, parameter in model.named_parameters()
+        if ".experts." in name and parameter.dim() == 3
+    }
+    if not fused:
+        return []
+    parts = {"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}  # what peft takes for a part of such a tensor
+    head = model.get_output_embeddings()
+    return sorted(
+        {
+            name.rsplit(".", 1)[-1]
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and module is not head
+        }
+        - parts
+    )
+
+
+def position_limit(config: PretrainedConfig) -> int | None:
+    """Most positions that a prompt and its answer may take, None: any number.
+
+    Under long-rope scaling all positions of a batch are rotated otherwise once its longest row passes the length of
+    pretraining: a row's scores would depend on the others, and on what was read before. So that length is the limit.
+    """
+    text = config.get_text_config(decoder=True)
+    limits = [getattr(text, "max_position_embeddings", None)]
+    rope = getattr(text, "rope_parameters", None) or {}
+    for settings in [rope, *(value for value in rope.values() if isinstance(value, dict))]:
+        if settings.get("rope_type") == "longrope":
+            original = settings.get("original_max_position_embeddings")
+            limits.append(original or getattr(text, "original_max_position_embeddings", None))
+    known = [limit for limit in limits if isinstance(limit, int)]
+    return min(known) if known else None
 
 
 def causal_lm(model: nn.Module) -> PreTrainedModel:
@@ -235,7 +279,9 @@ def causal_lm(model: nn.Module) -> PreTrainedModel:
 
 def decoder(model: nn.Module) -> nn.Module:
     """The part that maps input embeddings to final hidden states, without the output head."""
-    return causal_lm(model).base_model
+    lm = causal_lm(model)
+    found = lm.base_model
+    return found if found is not lm else lm.model  # Llama 4 names it otherwise than it says
 
 
 def input_embeddings(model: nn.Module) -> nn.Embedding:
@@ -269,11 +315,18 @@ def check_head(model: PreTrainedModel) -> None:
     was_training = model.training
     model.eval()
     probe = torch.tensor([[1, 2, 3]], device=model.device)
-    expected = model(input_ids=probe, use_cache=False).logits.float()
-    embedded = input_embeddings(model)(probe)
-    hidden = decoder(model)(inputs_embeds=embedded, use_cache=False).last_hidden_state
-    found = head_logits(model, hidden)
-    model.train(was_training)
+    try:
+        expected = model(input_ids=probe, use_cache=False).logits.float()
+        embedded = input_embeddings(model)(probe)
+        hidden = decoder(model)(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        found = head_logits(model, hidden)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"backbone {type(model).__name__} cannot be read from embeddings: {type(error).__name__}: {error}. "
+            "Choose another backbone."
+        ) from error
+    finally:
+        model.train(was_training)
     tolerance = 1e-4 if hidden.dtype == torch.float32 else 2e-1
     if not torch.allclose(found, expected, atol=tolerance, rtol=tolerance):
         raise CheckpointError(

@@ -23,6 +23,7 @@ from llara.model.backbone import (
     head_logits,
     input_embeddings,
     load_backbone,
+    position_limit,
     prepare_backbone,
     storage_dtype,
 )
@@ -35,11 +36,12 @@ from llara.model.nano import build_nano
 from llara.model.precision import resolve_precision
 from llara.model.prefix import Prefix
 from llara.model.projector import Projector, inject
+from llara.model.reading import final_states
 from llara.model.retrieval import Recommendation, recommend
 from llara.model.scoring import FloatArray, score_candidates
+from llara.model.selftest import self_test
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.model.store import PROJECTOR_FILE, read_llara, save_llara
-from llara.model.tree import tree_attention
 from llara.model.turns import turn
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
 from llara.recommender import Recommender, best_device
@@ -95,6 +97,8 @@ class Llara(nn.Module):
     ) -> None:
         super().__init__()
         keep_freed_memory()
+        self.verdict = self_test(model, config.backbone)
+        self.verdict.require("reading", "batched")
         self.model = model
         self.encoder = encoder
         self.catalog = catalog
@@ -161,6 +165,7 @@ class Llara(nn.Module):
         model, tokenizer = _start_backbone(settings, catalog, on_adapt_step)
         encoder = PromptEncoder(tokenizer, catalog, settings.prompt)
         llara = cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings)
+        llara.verdict.require("training")
         return llara.to(best_device())
 
     @classmethod
@@ -340,25 +345,7 @@ class Llara(nn.Module):
 
     def hidden_states(self, batch: PromptBatch, *, prefix: Prefix | None = None) -> Tensor:
         """Final hidden states, [B, T, D]. Values at padding are meaningless."""
-        embedded = self.embed(batch)
-        before = prefix.length if prefix is not None else 0
-        if batch.tree_start is not None or prefix is not None:
-            mask: Tensor | dict[str, Tensor] | None = tree_attention(
-                batch, config=causal_lm(self.model).config, dtype=embedded.dtype, prefix_length=before
-            )
-        elif batch.pads_left:
-            mask = batch.is_token.long()
-        else:
-            # Padding comes last, where a causal model's real tokens cannot see it: the fast causal kernel does.
-            mask = None
-        states: Tensor = decoder(self.model)(
-            inputs_embeds=embedded,
-            attention_mask=mask,
-            position_ids=batch.position_ids + before if mask is not None else None,
-            past_key_values=prefix.for_rows(len(batch)) if prefix is not None else None,
-            use_cache=prefix is not None,
-        ).last_hidden_state
-        return states
+        return final_states(self.model, self.embed(batch), batch, prefix=prefix)
 
     def forward(
         self,
@@ -390,7 +377,7 @@ class Llara(nn.Module):
 
     def require_positions(self, count: int) -> None:
         """Raise PromptError if a prompt and its answer take more positions than the backbone has."""
-        limit = getattr(causal_lm(self.model).config, "max_position_embeddings", None)
+        limit = position_limit(causal_lm(self.model).config)
         if limit is not None and count > limit:
             raise PromptError(
                 f"a prompt takes {count} positions, the backbone has {limit}. "

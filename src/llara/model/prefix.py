@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from transformers import DynamicCache
 
 from llara.model.backbone import causal_lm, decoder
@@ -49,6 +50,12 @@ def read_prefix(llara: "Llara", prompt: EncodedPrompt, *, length: int, hybrid: b
     return Prefix(cache, length=length)
 
 
+def shares_prefixes(model: nn.Module) -> bool:
+    """Whether a backbone's layers look back all the way, and keep keys and values rather than a state."""
+    lm = causal_lm(model)
+    return layer_kinds(lm.config.get_text_config(decoder=True)) == {FULL} and not lm._is_stateful
+
+
 def rows_by_prefix(llara: "Llara", prompts: Sequence[EncodedPrompt]) -> tuple[list[tuple[int, list[int]]], list[int]]:
     """Groups of rows that begin alike, where reading the beginning once pays, and all other rows.
 
@@ -57,8 +64,7 @@ def rows_by_prefix(llara: "Llara", prompts: Sequence[EncodedPrompt]) -> tuple[li
     Returns:
         For each group the length of its prefix and its row numbers; the numbers of the rows without a group.
     """
-    lm = causal_lm(llara.model)
-    if layer_kinds(lm.config) != {FULL} or lm._is_stateful:
+    if not shares_prefixes(llara.model) or not llara.verdict.confirms("prefix"):
         return [], list(range(len(prompts)))
     found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for row, prompt in enumerate(prompts):

@@ -106,6 +106,8 @@ def score_candidates(
     check_scorer(scorer)
     check_rows(histories, candidates, num_items=llara.encoder.num_items)
     llara.eval()
+    if scorer == "answer":
+        llara.verdict.require("tree")
     prompts = encode_prompts(llara, histories, candidates)
     scores = np.full((len(prompts), len(candidates[0]) if prompts else 0), -np.inf)
     score = _answer_scores if scorer == "answer" else _listwise_scores
@@ -193,6 +195,7 @@ def generate_answers(
     """
     check_rows(histories, candidates, num_items=llara.encoder.num_items, equal=False)
     llara.eval()
+    llara.verdict.require("generation")
     prompts = encode_prompts(llara, histories, candidates)
     answers = [""] * len(prompts)
     lm = causal_lm(llara.model)

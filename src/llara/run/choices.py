@@ -19,3 +19,10 @@ def trained_scorer(config: RunConfig) -> ScorerName:
 def uses_prior(config: RunConfig) -> bool:
     """Whether the recommender's log-probabilities are part of the listwise scores, whose weights are calibrated."""
     return config.recommender_prior and uses_behavior(config) and "listwise" in config.train.objective.trains
+
+
+def uses_of_backbone(config: RunConfig) -> list[str]:
+    """How a run asks its backbone: every scorer that it trains or was told to use, and free generation."""
+    trained = config.train.objective.trains
+    generates = config.evaluate.generation_draws > 0 and "answer" in trained
+    return [trained_scorer(config), *trained, *(["generation"] if generates else [])]

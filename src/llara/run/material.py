@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from llara.data import Dataset, Examples, Split, held_out_examples, load_dataset, split_dataset
 from llara.evaluate import RankingTask, build_task
-from llara.model.backbone import NANO
-from llara.model.loading import check_backbone_folder
+from llara.model.selftest import check_backbone
+from llara.run.choices import uses_of_backbone
 from llara.run.config import RunConfig
 
 _STOPPING_ROWS = 2000
@@ -38,10 +38,9 @@ def read_material(config: RunConfig) -> Material:
     """Read and split the data; refuse what can be known to be wrong before any work.
 
     Raises:
-        LlaraError: For anything wrong with settings, data or backbone folder.
+        LlaraError: For anything wrong with settings, data or backbone.
     """
-    if config.backbone.path != NANO:
-        check_backbone_folder(config.backbone.path)
+    check_backbone(config.backbone, uses=uses_of_backbone(config))
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
     dataset.catalog.texts(config.prompt.item_text)  # refuses unknown and unreadable columns
     dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)

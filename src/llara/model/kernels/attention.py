@@ -64,6 +64,7 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     short = query.device.type == "cpu" and 1 < T <= S <= LONGEST_PRODUCT
     causal = attention_mask is None and is_causal
     is_half = query.dtype == torch.bfloat16
+    short = short and value.shape[-1] == key.shape[-1]  # DeepSeek's differ
     learns = torch.is_grad_enabled() and query.requires_grad
     fits = short and ((causal and (is_half or learns or T < S)) or (attention_mask is not None and is_half))
     if not fits or dropout > 0.0 or kwargs.get("position_bias") is not None:

@@ -106,7 +106,7 @@ def _is_per_token(decoder: nn.Module, part: LastFeedForward, width: int) -> bool
         whole = decoder(inputs_embeds=probe, use_cache=False).last_hidden_state
         with part.only(places, shape=(2, 5)):
             some = decoder(inputs_embeds=probe, use_cache=False).last_hidden_state
-    except (RuntimeError, ValueError, TypeError):
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):  # such as parts that give a tuple
         return False
     finally:
         decoder.train(was_training)

@@ -196,7 +196,7 @@ def lora_product(
         [..., out].
     """
     product: Tensor = _LoraProduct.apply(x, weight, bias, down, up, scaling, dropout, library)  # type: ignore[no-untyped-call]
-    return product
+    return product.view(*x.shape[:-1], -1)  # out here: Falcon changes it in place, which a function's own view forbids
 
 
 class _LoraProduct(torch.autograd.Function):
@@ -224,7 +224,7 @@ class _LoraProduct(torch.autograd.Function):
         product.addmm_(hidden, up.T, alpha=ctx.scaling)
         ctx.save_for_backward(flat, hidden, weight, down, up)
         ctx.shape = x.shape
-        return product.view(*x.shape[:-1], -1)
+        return product
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
