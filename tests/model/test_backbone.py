@@ -28,7 +28,8 @@ def test_a_saved_backbone_loads_as_it_is(shape: str, backbone_folder: Folder) ->
     model, tokenizer = load_backbone(BackboneConfig(path=backbone_folder(shape), tuning="frozen"))
     with torch.inference_mode():
         expected = plain(input_ids=IDS).logits
-        assert torch.equal(model.eval()(input_ids=IDS).logits, expected)
+        # Kernels of ours may add in another order.
+        torch.testing.assert_close(model.eval()(input_ids=IDS).logits, expected, atol=1e-5, rtol=1e-5)
         hidden = decoder(model)(input_ids=IDS).last_hidden_state
         torch.testing.assert_close(head_logits(model, hidden), expected, atol=1e-5, rtol=1e-5)
     assert len(tokenizer) <= plain.config.vocab_size
