@@ -1,5 +1,6 @@
 """Entry point and top-level commands. Heavy imports happen inside commands, so that `--help` is quick."""
 
+import io
 import logging
 import sys
 from dataclasses import asdict
@@ -31,6 +32,7 @@ _INTERRUPTED = 130  # typer exits with it on Ctrl-C
 def main() -> None:
     """Run the command line; errors that the user can mend end with exit code 2 and one readable message."""
     limit_kernel_caches()
+    _write_in_any_encoding()
     try:
         app()
     except LlaraError as error:
@@ -40,6 +42,13 @@ def main() -> None:
         if stop.code == _INTERRUPTED:
             sys.stderr.write("interrupted; nothing that was finished is lost. `llara train` continues with --resume.\n")
         raise
+
+
+def _write_in_any_encoding() -> None:
+    """Escape what an encoding lacks instead of failing: redirected output on Windows is cp1252, elsewhere ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _report_error(error: LlaraError) -> None:

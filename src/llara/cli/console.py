@@ -2,11 +2,12 @@
 
 import json
 import logging
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -16,9 +17,41 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 
-err = Console(stderr=True)
-out = Console()
+_UNSEEN = re.compile(
+    # Controls but line break and tab, soft hyphen, zero-width and directional marks, line separators, fillers,
+    # halves of surrogate pairs, tags.
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e"
+    "\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\ud800-\\udfff\\U000e0000-\\U000e007f]"
+)
+
+
+def plain(text: str) -> str:
+    """Text without the characters that are not seen but could steer the terminal or turn the direction of the line.
+
+    They take no place on the line, so that tables stay straight. Titles, identifiers and messages about files hold what
+    other people wrote; `out`, `err`, `say` and log lines pass through here, `print_json` escapes the same characters.
+    """
+    return _UNSEEN.sub("", text)
+
+
+class _PlainConsole(Console):
+    """A console on which only our own styles and cursor movements steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+
+err = _PlainConsole(stderr=True)
+out = _PlainConsole()
+
+
+def bar(length: int) -> str:
+    """A horizontal bar, in characters that the encoding of stdout has; a length of 0 is a trace of one."""
+    block, trace = ("█", "▏") if out.encoding.startswith("utf") else ("#", ".")
+    return block * length or trace
 
 
 class _LineHandler(logging.Handler):
@@ -45,8 +78,10 @@ def quiet_libraries() -> None:
 
 
 def print_json(content: object) -> None:
-    """One JSON object on stdout, nothing else."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+    """One JSON object on stdout, nothing else; escaped where the encoding of stdout lacks letters."""
+    is_utf = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    written = json.dumps(content, ensure_ascii=not is_utf, default=str)
+    sys.stdout.write(_UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], written) + "\n")
     sys.stdout.flush()
 
 

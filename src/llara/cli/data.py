@@ -127,9 +127,11 @@ def _histogram(title: str, distribution: "Distribution") -> "Table":
     """Horizontal bars, one line per bin."""
     from rich.table import Table
 
+    from llara.cli import console
+
     table = Table(title=title, show_header=False, box=None, title_justify="left")
     most = max(distribution.counts)
     for low, high, count in zip(distribution.edges, distribution.edges[1:], distribution.counts, strict=False):
         label = f"{low}" if high == low + 1 else f"{low}-{high - 1}"
-        table.add_row(label, "█" * round(40 * count / most) or ("▏" if count else ""), f"{count:,}")
+        table.add_row(label, console.bar(round(40 * count / most)) if count else "", f"{count:,}")
     return table

@@ -319,12 +319,15 @@ def _meant_split(method: str | None, history_length: int | None, min_history: in
 
 def _asking_for_unit(read: "Callable[[TimeUnit | None], DatasetInfo]", unit: "TimeUnit | None") -> "DatasetInfo":
     """Import; where times are hardly seconds, ask the person at the terminal, if there is one."""
+    from llara.cli import console
     from llara.data import UnclearTimeUnitError
 
     try:
         return read(unit)
     except UnclearTimeUnitError as unclear:
-        if not sys.stdin.isatty() or not typer.confirm(f"{unclear} Take them as {unclear.unit}?", err=True):
+        if not sys.stdin.isatty() or not typer.confirm(
+            console.plain(f"{unclear} Take them as {unclear.unit}?"), err=True
+        ):
             raise
         return read(unclear.unit)
 
