@@ -20,8 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from llara.data.limits import PositiveInt, RatioBelowOne, check_limits
 from llara.errors import CheckpointError, ConfigError
 from llara.model.adapt import AdaptConfig
-from llara.model.kernels.attention import use_cpu_attention
-from llara.model.kernels.llama_layers import use_cpu_layers
+from llara.model.kernels.choice import use_kernels, use_own_adapters
 from llara.model.loading import NOT_LOADED, check_adapter, read_backbone
 from llara.model.precision import resolve_precision
 from llara.recommender import best_device
@@ -153,8 +152,7 @@ def _four_bit() -> object:
 
 def prepare_backbone(model: PreTrainedModel, config: BackboneConfig, *, adapter: Path | None = None) -> PreTrainedModel:
     """Attach the adapter or (un)freeze the weights; returns the model to use in place of `model`."""
-    use_cpu_attention(model)
-    use_cpu_layers(model)
+    use_kernels(model)
     check_head(model)
     if config.gradient_checkpointing:
         # Later versions of transformers warn about the second name, earlier ones lack the first.
@@ -208,12 +206,9 @@ def _attach_adapter(model: PreTrainedModel, settings: LoraSettings, adapter: Pat
 
 
 def _with_own_layers(lora: "LoraConfig", model: PreTrainedModel) -> "LoraConfig":
-    """Let peft adapt plain linear layers by ours; quantized and transposed ones stay with its own."""
-    from llara.model.kernels.lora import LoraLinear  # noqa: PLC0415
-
+    """An adapter's settings with our layers in it, ready to be trained."""
     lora.inference_mode = False
-    if not getattr(model, "is_quantized", False):
-        lora._register_custom_module({nn.Linear: LoraLinear})
+    use_own_adapters(lora, model)
     return lora
 
 

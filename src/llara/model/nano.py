@@ -9,8 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 from llara.model.backbone import NanoConfig
-from llara.model.kernels.attention import use_cpu_attention
-from llara.model.kernels.llama_layers import use_cpu_layers
+from llara.model.kernels.choice import use_kernels
 
 _QUERY_SCALE, _OUTPUT_SCALE, _FINAL_SCALE = 0.8, 0.3, 2.0
 _NOTE_SCALE, _FOLLOW_SCALE, _COPY_SCALE = 0.3, 1.6, 0.6
@@ -78,8 +77,7 @@ def build_nano(
         model = LlamaForCausalLM(shape)
         _start_as_matcher(model)
         _start_as_copier(model)
-    use_cpu_attention(model)
-    use_cpu_layers(model)
+    use_kernels(model)
     return model, tokenizer
 
 

@@ -124,12 +124,21 @@ class _CausalProduct(torch.autograd.Function):
         for (start, end), weight in zip(_blocks(q.shape[1]), weights, strict=True):
             part, seen = g[:, start:end], earlier + end
             of_weight = part @ v[:, :seen].transpose(1, 2)
-            of_scores = torch._softmax_backward_data(of_weight, weight, -1, weight.dtype)
+            of_scores = softmax_backward(of_weight, weight)
             of_q[:, start:end] = of_scores @ k[:, :seen]
             of_k[:, :seen] += of_scores.transpose(1, 2) @ q[:, start:end]
             of_v[:, :seen] += weight.transpose(1, 2) @ part
         of_keys = (*gradient.shape[:2], *k.shape[1:])
         return of_q.view(gradient.shape), of_k.view(of_keys), of_v.view(of_keys)
+
+
+def softmax_backward(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of the scores from that of their softmax over the last dimension."""
+    fused = getattr(torch, "_softmax_backward_data", None)  # see kernels/choice.py
+    if fused is None:
+        return weight * (gradient - (gradient * weight).sum(-1, keepdim=True))
+    of_scores: Tensor = fused(gradient, weight, -1, weight.dtype)
+    return of_scores
 
 
 def _blocks(length: int) -> list[tuple[int, int]]:
