@@ -186,6 +186,25 @@ def test_full_disk_spares_the_earlier_run_and_resume_goes_on(world: "World", siz
     assert _losses(final) == _losses(world.hybrid)
 
 
+def test_a_run_that_stopped_before_its_first_checkpoint_is_resumed(world: "World") -> None:
+    """Adam's moments are twice the weights: everything is written but the first checkpoint."""
+    name, tuned = "no-checkpoint", ("--set", "backbone.tuning=full")
+    final, config = world.folder / name, world.config(name)
+    partial = final.with_name(f"{name}.partial")
+    largest = max(path.stat().st_size for path in world.hybrid.rglob("*") if path.is_file())
+    for flags in ((), ("--resume",)):  # the advice holds however often the disk is full
+        with _largest_file(largest + 20_000):
+            message = world.llara("train", config, *tuned, *flags).refused()
+        assert "cannot write" in message
+        assert "with --resume" in message
+        assert (partial / "checkpoints").is_dir()
+        assert not list(partial.glob("checkpoints/*/state.json"))
+        assert "--resume" in world.llara("train", config, *tuned).refused()
+    assert world.llara("train", config, *tuned, "--resume").code == 0
+    assert final.is_dir()
+    assert not partial.exists()
+
+
 def test_full_disk_spares_the_earlier_dataset_and_evaluation(world: "World") -> None:
     log, items = world.folder / "log.csv", world.folder / "items.csv"
     data, evaluation = world.folder / "kept-data", world.folder / "kept-evaluation"

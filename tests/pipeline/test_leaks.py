@@ -180,6 +180,7 @@ def test_evaluation_refuses_a_leak_unless_it_is_allowed(
     settings = yaml.safe_load((run / "config.yaml").read_text())
     settings["data"]["allow_leaks"] = []
     (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    dataset.sign(run)
     options = ("--scorer", "auto", "--output", tmp_path / "e")
     message = dataset.llara("evaluate", run, *options).refused()
     assert "[item-order]" in message

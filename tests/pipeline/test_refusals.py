@@ -117,6 +117,7 @@ def test_untrained_head_is_not_evaluated(world: "World", tmp_path: Path) -> None
     shutil.copytree(world.hybrid, run)
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("name: sum", "name: answer"))
+    world.sign(run)
     assert "needs a trained listwise head" in world.llara("evaluate", run, "--scorer", "listwise").refused()
 
 
@@ -136,6 +137,7 @@ def test_runs_on_other_candidates_are_not_put_side_by_side(world: "World", tmp_p
     settings = yaml.safe_load((run / "config.yaml").read_text())
     settings["data"]["candidates"]["seed"] = 9
     (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    world.sign(run)
     message = world.llara("evaluate", world.hybrid, "--against", run, "--output", tmp_path / "e").refused()
     assert "other candidates" in message
     assert not (tmp_path / "e").exists()
@@ -172,14 +174,35 @@ def test_damaged_manifest_is_refused(world: "World", tmp_path: Path, content: st
     assert "Copy the run folder again" in message
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.yaml", "llara.json", "backbone/model.safetensors", "backbone/tokenizer.json", "catalog.parquet",
+        "adapter/adapter_model.safetensors", "projector.safetensors", "recommender/*.safetensors",
+        "histories.parquet", "evaluation.json", "report.html",
+    ],
+)  # fmt: skip
+def test_one_flipped_bit_in_any_file_is_noticed_and_named(world: "World", tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(world.hybrid, run)
+    path = next(run.glob(name))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for command in (("recommend", run, "--user", "1"), ("evaluate", run, "--output", tmp_path / "e")):
+        assert f"{path} is damaged or was changed" in world.llara(*command).refused()
+
+
 def test_projector_of_another_width_names_both_widths(world: "World", tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(world.hybrid, run)
     shutil.rmtree(run / "recommender")
     save_recommender(SASRec(32, width=24, seed=0), run / "recommender")
+    world.sign(run)
     message = world.llara("recommend", run, "--user", "1").refused()
     assert "projector takes item width 16, recommender 'sasrec' gives 24" in message
     save_file({}, run / "projector.safetensors")
+    world.sign(run)
     assert "projector takes item width None" in world.llara("recommend", run, "--user", "1").refused()
 
 

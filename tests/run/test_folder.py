@@ -31,6 +31,7 @@ def _precious(folder: Path) -> Path:
 def _finish(output: Path, content: str) -> None:
     with open_run(str(output), resume=False, force=True) as run:
         (run.partial / "content").write_text(content)
+        (run.partial / "manifest.json").write_text("{}")
         run.finish()
 
 
@@ -62,6 +63,7 @@ def test_a_folder_of_the_users_is_never_replaced(tmp_path: Path, name: str, forc
 def test_a_folder_that_appears_while_a_run_is_made_is_not_replaced(tmp_path: Path) -> None:
     with open_run(str(tmp_path / "run"), resume=False, force=True) as run:
         thesis = _precious(tmp_path / "run")
+        (run.partial / "manifest.json").write_text("{}")
         with pytest.raises(ConfigError, match="will not replace it"):
             run.finish()
     assert thesis.read_text() == "years of work"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,9 +21,10 @@ from llara.errors import CheckpointError, ConfigError, DataError
 from llara.leakage import LeakageFinding
 from llara.run.arguments import CONFIG_FILE, require_run_folder
 from llara.run.config import RunConfig, config_to_dict, dump_config, load_config
+from llara.run.integrity import MANIFEST_FILE, check_files, commit_of, record_files, replace_text
 from llara.run.lock import hold, write_owner
 
-MANIFEST_FILE, HISTORIES_FILE, EVALUATION_FILE = "manifest.json", "histories.parquet", "evaluation.json"
+HISTORIES_FILE, EVALUATION_FILE = "histories.parquet", "evaluation.json"
 RUN_MARKER = ".llara-run"
 """In every folder that `llara train` makes, also while it fills it: nothing without it is ever replaced."""
 _LIBRARIES = ("llara", "torch", "transformers", "peft", "accelerate", "polars", "numpy")
@@ -43,6 +43,7 @@ class RunFolder:
         Raises:
             ConfigError: If something that is no run has appeared in its place meanwhile; the run stays in `partial`.
         """
+        record_files(self.partial)
         swap_in(self.partial, self.final, marker=RUN_MARKER)
 
 
@@ -177,7 +178,7 @@ def write_manifest(
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__)),
         "seed": config.seed,
         "data": asdict(dataset.info),
         "item_permutation_seed": config.data.seed,
@@ -185,37 +186,22 @@ def write_manifest(
         "known_leaks": [asdict(finding) for finding in leakage if finding.level == "leak"],
         "seconds": timings,
     }
-    (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
-
-
-def _commit() -> str | None:
-    """Commit of the source tree that runs, if it runs from one."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    replace_text(folder / MANIFEST_FILE, json.dumps(content, indent=2, default=str))
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
     """The complete settings, defaults included."""
-    (folder / CONFIG_FILE).write_text(dump_config(config), encoding="utf-8")
+    replace_text(folder / CONFIG_FILE, dump_config(config))
 
 
 def read_config(folder: Path) -> RunConfig:
-    """Settings of a finished run.
+    """Settings of a finished run, whose files are all checked: whoever uses a run asks for them first.
 
     Raises:
-        CheckpointError: If `folder` is no run folder.
+        CheckpointError: If `folder` is no run folder, or one of its files is missing or damaged.
     """
     require_run_folder(folder)
+    check_files(folder, read_manifest(folder).get("files"))
     return load_config(folder / CONFIG_FILE)
 
 

@@ -20,6 +20,7 @@ from llara.run.config import DataConfig, RunConfig, override_config
 from llara.run.evaluation import save_evaluation
 from llara.run.events import Listener, Notice, ignore
 from llara.run.folder import refuse_taken_run
+from llara.run.integrity import record_files
 from llara.run.pipeline import FinishedRun
 from llara.run.side_by_side import train_both
 from llara.run.start import make_start
@@ -216,3 +217,4 @@ def _save_comparison(hybrid: FinishedRun, report: EvaluationReport, config: RunC
     split = split_dataset(dataset, config.data.split)
     evaluated = replace(hybrid.evaluated, report=report)
     save_evaluation(hybrid.folder, evaluated, config=config, dataset=dataset, split=split)
+    record_files(hybrid.folder)

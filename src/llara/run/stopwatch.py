@@ -9,7 +9,8 @@ from typing import TypeVar
 from llara.data import write_atomically
 from llara.errors import DataError
 from llara.run.events import Event, Listener, Notice
-from llara.run.folder import MANIFEST_FILE, read_manifest
+from llara.run.folder import read_manifest
+from llara.run.integrity import MANIFEST_FILE
 from llara.run.stages import Place, Stage
 
 T = TypeVar("T")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Self
 
 from llara.model import Llara
+from llara.run.folder import read_manifest
+from llara.run.integrity import MANIFEST_FILE, check_files
 from llara.run.recommending import Ranking, rank_catalog
 
 
@@ -34,6 +36,8 @@ class Engine:
         Raises:
             CheckpointError: If it is incomplete or damaged.
         """
+        if (folder / MANIFEST_FILE).is_file():  # a saved model alone has none
+            check_files(folder, read_manifest(folder).get("files"))
         return cls(Llara.from_pretrained(folder), history_length=history_length, fold=fold)
 
     def close(self) -> None:

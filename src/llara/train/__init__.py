@@ -11,6 +11,7 @@ from llara.train.objectives import (
 )
 from llara.train.optimizer import OptimizerConfig, learning_rate
 from llara.train.practice import Phase, PracticeConfig, practise
+from llara.train.state import has_checkpoint
 from llara.train.tracking import METRICS_FILE, Record, read_metrics
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Trainer",
     "answer_losses",
     "draw_hybrid",
+    "has_checkpoint",
     "hybrid_probability",
     "learning_rate",
     "listwise_losses",

@@ -18,7 +18,7 @@ from llara.run.material import Material
 from llara.run.stages.probing import per_step
 from llara.run.stages.scoring import seconds_to_score
 from llara.run.stages.stage import Place, Probed, StagePlan
-from llara.train import StepRecord, Trainer, TrainReport
+from llara.train import StepRecord, Trainer, TrainReport, has_checkpoint
 
 _PROBE_STEPS = 16
 
@@ -51,7 +51,7 @@ class TrainStage:
         label = f"training {'hybrid' if self.llara.uses_behavior else 'text-only'} LLaRA"
         with _step_events(place.listener, label, trainer.total_steps) as (on_step, advance):
             trainer.on_step = on_step
-            report = trainer.train(resume=place.resume and (place.folder / "checkpoints").is_dir())
+            report = trainer.train(resume=place.resume and has_checkpoint(place.folder))
             step, total = report.best_step, trainer.total_steps
             advance.outcome = f"best validation HR@1 {report.best_validation:.4f} after step {step} of {total}"
         return report
