@@ -11,7 +11,7 @@ from transformers import MambaForCausalLM
 from llara.data import Catalog
 from llara.model import Llara, score_candidates
 from llara.model.backbone import causal_lm
-from llara.model.prefix import rows_by_prefix
+from llara.model.sharing import rows_by_prefix
 from llara.prompt import PromptConfig
 from llara.recommender import SASRec
 from tests.model.test_scoring import SHAPES

@@ -64,13 +64,13 @@ def test_k_raises_the_number_retrieved(llara: Llara) -> None:
 
 
 def test_further_seen_items_are_left_out_too(llara: Llara) -> None:
-    found = recommend(llara, [1], k=24, seen=range(2, 20))
+    found = recommend(llara, [1], catalog=llara.catalog, k=24, seen=range(2, 20))
     assert {llara.catalog.index_of(entry.item_id) for entry in found} == set(range(20, 25))
 
 
 def test_items_beyond_the_history_length_are_left_out_but_not_read(llara: Llara) -> None:
     long = llara.recommend([101, 102, 103, 104, 105], k=50, history_length=2)
-    short = recommend(llara, [4, 5], k=50, seen=[1, 2, 3])
+    short = recommend(llara, [4, 5], catalog=llara.catalog, k=50, seen=[1, 2, 3])
     assert [entry.item_id for entry in long] == [entry.item_id for entry in short]
     np.testing.assert_allclose([entry.score for entry in long], [entry.score for entry in short], atol=1e-6)
 

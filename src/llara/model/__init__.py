@@ -2,8 +2,9 @@
 
 from llara.model.adapt import AdaptConfig, adapt_backbone
 from llara.model.backbone import BackboneConfig, LoraSettings, NanoConfig, load_backbone
-from llara.model.llara import Llara, LlaraOutput
+from llara.model.llara import Llara
 from llara.model.nano import build_nano
+from llara.model.network import LlaraOutput, Network
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend, retrieve
 from llara.model.scoring import autocast, chosen_columns, generate_answers, score_candidates
@@ -17,6 +18,7 @@ __all__ = [
     "LlaraOutput",
     "LoraSettings",
     "NanoConfig",
+    "Network",
     "Projector",
     "Recommendation",
     "ScorerName",

@@ -1,16 +1,13 @@
 """What a pass through the model costs in multiplications and additions, from the shapes of its weights."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from llara.model.backbone import causal_lm, decoder, input_embeddings
+from llara.model.network import Network
 from llara.prompt import PromptBatch
-
-if TYPE_CHECKING:
-    from llara.model.llara import Llara
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class ModelCost:
     tuned: int
 
     @staticmethod
-    def of(llara: "Llara") -> "ModelCost":
+    def of(llara: Network) -> "ModelCost":
         """Count a model's weights."""
         body = decoder(llara.model)
         embeddings = input_embeddings(llara.model)

@@ -2,18 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from llara.data import Catalog
 from llara.errors import DataError
 from llara.model.arguments import check_rows
+from llara.model.network import Network
 from llara.model.scoring import score_candidates
+from llara.model.settings import ScorerName
 from llara.recommender import Recommender
-
-if TYPE_CHECKING:
-    from llara.model.llara import Llara
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,16 @@ class Recommendation:
     retrieval_rank: int
 
 
-def retrieve(llara: "Llara", history: Sequence[int], *, count: int, seen: Collection[int]) -> list[int]:
+def retrieve(network: Network, history: Sequence[int], *, count: int, seen: Collection[int]) -> list[int]:
     """The recommender's best items, best first, without the seen ones.
 
     Args:
-        llara: Its recommender retrieves.
+        network: Its recommender retrieves.
         history: Item indices, oldest first; at least one.
         count: How many at most.
         seen: Item indices to leave out.
     """
-    return best_unseen(llara.recommender, history, count=count, seen=seen)
+    return best_unseen(network.recommender, history, count=count, seen=seen)
 
 
 @torch.inference_mode()
@@ -58,9 +57,12 @@ def best_unseen(recommender: Recommender, history: Sequence[int], *, count: int,
 
 
 def recommend(
-    llara: "Llara",
+    network: Network,
     history: Sequence[int],
     *,
+    catalog: Catalog,
+    scorer: ScorerName = "answer",
+    hybrid: bool = True,
     k: int,
     num_retrieved: int = 50,
     history_length: int = 10,
@@ -69,8 +71,11 @@ def recommend(
     """Rank the catalog for one history.
 
     Args:
-        llara: The model.
+        network: The model.
         history: Item indices, oldest first.
+        catalog: The items.
+        scorer: As in `score_candidates`.
+        hybrid: As in `score_candidates`.
         k: Length of the list, >= 1; shorter only where the catalog has fewer unseen items.
         num_retrieved: Items that LLaRA ranks; raised to `k` if smaller.
         history_length: How many of the latest items the models read.
@@ -88,20 +93,18 @@ def recommend(
         raise DataError(f"the models must read at least 1 item, got history_length = {history_length}.")
     if num_retrieved < 1:
         raise DataError(f"the recommender must propose at least 1 item, got num_retrieved = {num_retrieved}.")
-    check_rows([history], [history], num_items=llara.catalog.num_items)
+    check_rows([history], [history], num_items=catalog.num_items)
     latest = list(history)[-history_length:]
-    retrieved = retrieve(llara, latest, count=max(k, num_retrieved), seen={*history, *seen})
+    retrieved = retrieve(network, latest, count=max(k, num_retrieved), seen={*history, *seen})
     if not retrieved:
         raise DataError("every item of the catalog was seen already; nothing is left to recommend.")
-    scores = score_candidates(
-        llara, [latest], [retrieved], scorer=llara.default_scorer, hybrid=llara.uses_behavior, batch_size=1
-    )[0]
+    scores = score_candidates(network, [latest], [retrieved], scorer=scorer, hybrid=hybrid, batch_size=1)[0]
     order = np.argsort(-scores, kind="stable")[:k]
     return [
         Recommendation(
             rank=place,
-            item_id=llara.catalog.item_ids[retrieved[column]],
-            title=llara.catalog.titles[retrieved[column]],
+            item_id=catalog.item_ids[retrieved[column]],
+            title=catalog.titles[retrieved[column]],
             score=float(scores[column]),
             retrieval_rank=int(column) + 1,
         )

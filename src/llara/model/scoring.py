@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,14 +10,13 @@ from transformers import GenerationConfig
 
 from llara.model.arguments import Items, check_rows, check_scorer
 from llara.model.backbone import causal_lm
+from llara.model.network import Network
 from llara.model.precision import resolve_precision
-from llara.model.prefix import Prefix, read_prefix, rows_by_prefix
+from llara.model.prefix import Prefix
 from llara.model.settings import ScorerName
+from llara.model.sharing import read_prefix, rows_by_prefix
 from llara.model.turns import turn
 from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
-
-if TYPE_CHECKING:
-    from llara.model.llara import Llara
 
 FloatArray = NDArray[np.float64]
 _WORTH_FOLDING = 32
@@ -28,20 +26,20 @@ Progress = Callable[[int], None]
 """Called with the number of rows just finished."""
 
 
-def autocast(llara: "Llara") -> AbstractContextManager[None]:
+def autocast(network: Network) -> AbstractContextManager[None]:
     """Mixed precision as the model's configuration asks, on the device where it is."""
-    dtype = resolve_precision(llara.config.backbone.precision, llara.device)
-    return torch.autocast(llara.device.type, dtype=dtype, enabled=dtype != torch.float32)
+    dtype = resolve_precision(network.config.backbone.precision, network.device)
+    return torch.autocast(network.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
-def folded_for(llara: "Llara", num_rows: int) -> AbstractContextManager[object]:
+def folded_for(network: Network, num_rows: int) -> AbstractContextManager[object]:
     """Folded adapters where so many rows follow that folding pays."""
-    return llara.folded() if num_rows >= _WORTH_FOLDING else nullcontext()
+    return network.folded() if num_rows >= _WORTH_FOLDING else nullcontext()
 
 
-def encode_prompts(llara: "Llara", histories: Items, candidates: Items) -> list[EncodedPrompt]:
+def encode_prompts(network: Network, histories: Items, candidates: Items) -> list[EncodedPrompt]:
     """One prompt per row, in the evaluation wording."""
-    return [llara.encode_prompt(history, items) for history, items in zip(histories, candidates, strict=True)]
+    return [network.encode_prompt(history, items) for history, items in zip(histories, candidates, strict=True)]
 
 
 def length_batches(lengths: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
@@ -73,7 +71,7 @@ def _padded(lengths: Sequence[tuple[int, int]], batches: Sequence[Sequence[int]]
 
 @torch.inference_mode()
 def score_candidates(
-    llara: "Llara",
+    network: Network,
     histories: Items,
     candidates: Items,
     *,
@@ -87,7 +85,7 @@ def score_candidates(
     Give several draws of the same histories in one call: their common beginning is then read once.
 
     Args:
-        llara: The model; put into evaluation mode. May score in many threads at once, but not while it is trained.
+        network: The model; put into evaluation mode. May score in many threads at once, but not while it is trained.
         histories: Item indices without padding, oldest first, one row each, [N].
         candidates: Item indices to score; the same number in each row, [N, C].
         scorer: `answer`: log-likelihood of the candidate's answer, end token included, in nats (exact: equals one pass
@@ -104,30 +102,30 @@ def score_candidates(
         DataError: If rows are empty, differ in width or number, or hold what is no item.
     """
     check_scorer(scorer)
-    check_rows(histories, candidates, num_items=llara.encoder.num_items)
-    llara.eval()
+    check_rows(histories, candidates, num_items=network.encoder.num_items)
+    network.eval()
     if scorer == "answer":
-        llara.verdict.require("tree")
-    prompts = encode_prompts(llara, histories, candidates)
+        network.verdict.require("tree")
+    prompts = encode_prompts(network, histories, candidates)
     scores = np.full((len(prompts), len(candidates[0]) if prompts else 0), -np.inf)
     score = _answer_scores if scorer == "answer" else _listwise_scores
-    with folded_for(llara, len(prompts)), autocast(llara):
-        for rows, prefix in _batches(llara, prompts, scorer=scorer, hybrid=hybrid, batch_size=batch_size):
+    with folded_for(network, len(prompts)), autocast(network):
+        for rows, prefix in _batches(network, prompts, scorer=scorer, hybrid=hybrid, batch_size=batch_size):
             chosen = [prompts[row] if prefix is None else prompts[row].after(prefix.length) for row in rows]
-            scores[rows] = score(llara, chosen, hybrid, prefix).cpu().double().numpy()
+            scores[rows] = score(network, chosen, hybrid, prefix).cpu().double().numpy()
             if on_progress is not None:
                 on_progress(len(rows))
     return scores
 
 
 def _batches(
-    llara: "Llara", prompts: Sequence[EncodedPrompt], *, scorer: ScorerName, hybrid: bool, batch_size: int
+    network: Network, prompts: Sequence[EncodedPrompt], *, scorer: ScorerName, hybrid: bool, batch_size: int
 ) -> Iterator[tuple[list[int], Prefix | None]]:
     """Row numbers of each pass, and what was read before them."""
-    lengths = _lengths(llara, prompts, scorer)
-    groups, others = rows_by_prefix(llara, prompts)
+    lengths = _lengths(network, prompts, scorer)
+    groups, others = rows_by_prefix(network, prompts)
     for length, group in groups:
-        prefix = read_prefix(llara, prompts[group[0]], length=length, hybrid=hybrid)
+        prefix = read_prefix(network, prompts[group[0]], length=length, hybrid=hybrid)
         passes = -(-len(group) // batch_size)
         for places in length_batches([lengths[row] for row in group], -(-len(group) // passes)):
             yield [group[place] for place in places], prefix
@@ -135,28 +133,30 @@ def _batches(
         yield [others[place] for place in places], None
 
 
-def _lengths(llara: "Llara", prompts: Sequence[EncodedPrompt], scorer: ScorerName) -> list[tuple[int, int]]:
+def _lengths(network: Network, prompts: Sequence[EncodedPrompt], scorer: ScorerName) -> list[tuple[int, int]]:
     if scorer == "listwise":
         return [(len(prompt.token_ids), 0) for prompt in prompts]
-    answers = llara.encoder.answer_tokens
+    answers = network.encoder.answer_tokens
     return [(len(prompt.token_ids), sum(len(answers(item)) for item in prompt.candidate_items)) for prompt in prompts]
 
 
 def _listwise_scores(
-    llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool, prefix: Prefix | None
+    network: Network, prompts: Sequence[EncodedPrompt], hybrid: bool, prefix: Prefix | None
 ) -> torch.Tensor:
-    batch = collate(prompts, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
-    output = llara(batch, answer=False, listwise=True, prefix=prefix)
+    batch = collate(prompts, hybrid=[hybrid] * len(prompts), filler=network.encoder.filler).to(network.device)
+    output = network(batch, answer=False, listwise=True, prefix=prefix)
     scores: torch.Tensor = output.listwise
     return scores.float()
 
 
 def _answer_scores(
-    llara: "Llara", prompts: Sequence[EncodedPrompt], hybrid: bool, prefix: Prefix | None
+    network: Network, prompts: Sequence[EncodedPrompt], hybrid: bool, prefix: Prefix | None
 ) -> torch.Tensor:
-    answers = [[llara.encoder.answer_tokens(item) for item in prompt.candidate_items] for prompt in prompts]
-    batch = collate_tree(prompts, answers, hybrid=[hybrid] * len(prompts), filler=llara.encoder.filler).to(llara.device)
-    log_probs = llara(batch, answer=True, listwise=False, prefix=prefix).answer_log_probs.float()
+    answers = [[network.encoder.answer_tokens(item) for item in prompt.candidate_items] for prompt in prompts]
+    batch = collate_tree(prompts, answers, hybrid=[hybrid] * len(prompts), filler=network.encoder.filler).to(
+        network.device
+    )
+    log_probs = network(batch, answer=True, listwise=False, prefix=prefix).answer_log_probs.float()
     shape = batch.candidate_positions.shape
     flat = log_probs.new_zeros(shape[0] * shape[1])
     cell = batch.answer_rows[batch.path_tokens] * shape[1] + batch.path_columns
@@ -167,7 +167,7 @@ def _answer_scores(
 
 @torch.inference_mode()
 def generate_answers(
-    llara: "Llara",
+    network: Network,
     histories: Items,
     candidates: Items,
     *,
@@ -179,7 +179,7 @@ def generate_answers(
     """Let the model write its answer freely (greedy, left-padded, up to the end token): the paper's way.
 
     Args:
-        llara: The model; put into evaluation mode.
+        network: The model; put into evaluation mode.
         histories: Item indices without padding, oldest first, one row each, [N].
         candidates: Item indices shown in the prompt, [N, C].
         hybrid: Fill slots with behavioral tokens (else with the placeholder).
@@ -193,53 +193,55 @@ def generate_answers(
     Raises:
         DataError: If rows are empty, differ in number, or hold what is no item.
     """
-    check_rows(histories, candidates, num_items=llara.encoder.num_items, equal=False)
-    llara.eval()
-    llara.verdict.require("generation")
-    prompts = encode_prompts(llara, histories, candidates)
+    check_rows(histories, candidates, num_items=network.encoder.num_items, equal=False)
+    network.eval()
+    network.verdict.require("generation")
+    prompts = encode_prompts(network, histories, candidates)
     answers = [""] * len(prompts)
-    lm = causal_lm(llara.model)
-    with folded_for(llara, len(prompts)):
+    lm = causal_lm(network.model)
+    with folded_for(network, len(prompts)):
         for rows in length_batches([(len(prompt.token_ids), 0) for prompt in prompts], batch_size):
             chosen = [prompts[row] for row in rows]
-            limits = [max_new_tokens or _answer_limit(llara, prompt) for prompt in chosen]
+            limits = [max_new_tokens or _answer_limit(network, prompt) for prompt in chosen]
             generation = GenerationConfig(
                 do_sample=False,
                 max_new_tokens=max(limits),
-                eos_token_id=llara.encoder.frame.end,
-                pad_token_id=llara.encoder.filler,
+                eos_token_id=network.encoder.frame.end,
+                pad_token_id=network.encoder.filler,
                 use_cache=True,
             )
-            llara.require_positions(max(len(prompt.token_ids) for prompt in chosen) + max(limits))
-            batch = collate_left(chosen, hybrid=[hybrid] * len(chosen), filler=llara.encoder.filler).to(llara.device)
-            with autocast(llara), turn(lm.config):
+            network.require_positions(max(len(prompt.token_ids) for prompt in chosen) + max(limits))
+            batch = collate_left(chosen, hybrid=[hybrid] * len(chosen), filler=network.encoder.filler).to(
+                network.device
+            )
+            with autocast(network), turn(lm.config):
                 written = lm.generate(  # type: ignore[operator]
-                    inputs_embeds=llara.embed(batch),
+                    inputs_embeds=network.embed(batch),
                     attention_mask=batch.is_token.long(),
                     generation_config=generation,
                 )
             for row, ids, limit in zip(rows, written.tolist(), limits, strict=True):
-                answers[row] = decode_answer(llara, ids[:limit])
+                answers[row] = decode_answer(network, ids[:limit])
             if on_progress is not None:
                 on_progress(len(rows))
     return answers
 
 
-def _answer_limit(llara: "Llara", prompt: EncodedPrompt) -> int:
+def _answer_limit(network: Network, prompt: EncodedPrompt) -> int:
     """Tokens that a row may write; of its own candidates only, so that an answer does not depend on other rows."""
-    return max(len(llara.encoder.answer_tokens(item)) for item in prompt.candidate_items) + 8
+    return max(len(network.encoder.answer_tokens(item)) for item in prompt.candidate_items) + 8
 
 
-def decode_answer(llara: "Llara", ids: Sequence[int]) -> str:
+def decode_answer(network: Network, ids: Sequence[int]) -> str:
     """Generated ids up to the end token, as text."""
-    end = llara.encoder.frame.end
+    end = network.encoder.frame.end
     kept = list(ids[: list(ids).index(end)]) if end in ids else list(ids)
-    return str(llara.tokenizer.decode(kept, skip_special_tokens=True)).strip()
+    return str(network.tokenizer.decode(kept, skip_special_tokens=True)).strip()
 
 
-def chosen_columns(llara: "Llara", answers: Sequence[str], candidates: Items) -> list[int | None]:
+def chosen_columns(network: Network, answers: Sequence[str], candidates: Items) -> list[int | None]:
     """Candidate column that each generated answer names; None where it names none or several (an invalid answer)."""
     return [
-        named_candidate(answer, [llara.encoder.answer_text(item) for item in items])
+        named_candidate(answer, [network.encoder.answer_text(item) for item in items])
         for answer, items in zip(answers, candidates, strict=True)
     ]

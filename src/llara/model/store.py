@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import torch
@@ -16,21 +16,28 @@ from transformers import PreTrainedModel
 from llara.data import Catalog, write_parquet
 from llara.errors import CheckpointError, ConfigError
 from llara.model.backbone import NANO, causal_lm, load_backbone, storage_dtype
-from llara.model.loading import refuse_not_finite
+from llara.model.loading import refuse_not_finite, refuse_other_names
+from llara.model.network import Network
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.prompt import PromptEncoder
 from llara.recommender import Recommender, load_recommender, save_recommender
 
-if TYPE_CHECKING:
-    from llara.model.llara import Llara
-
 LLARA_FILE, PROJECTOR_FILE, CATALOG_FILE = "llara.json", "projector.safetensors", "catalog.parquet"
 RECOMMENDER_FOLDER, ADAPTER_FOLDER, BACKBONE_FOLDER = "recommender", "adapter", "backbone"
+_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors")
 _FORMAT = 1
 _KEYS = ("noun", "uses_behavior", "default_scorer", "backbone_stored", "config")
 
 
-def save_llara(llara: "Llara", folder: Path) -> None:
+def save_llara(
+    llara: Network,
+    folder: Path,
+    *,
+    catalog: Catalog,
+    uses_behavior: bool,
+    default_scorer: ScorerName,
+    history_length: int | None,
+) -> None:
     """Write a model's parts into an existing or new folder; other files there stay.
 
     A backbone that exists only here (nano, adapted, or tuned in full) is stored whole; any other is named by its folder
@@ -55,13 +62,13 @@ def save_llara(llara: "Llara", folder: Path) -> None:
         {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(folder / PROJECTOR_FILE)
     )
     save_recommender(llara.recommender, folder / RECOMMENDER_FOLDER)
-    save_catalog(llara.catalog, folder / CATALOG_FILE)
+    save_catalog(catalog, folder / CATALOG_FILE)
     content = {
         "format": _FORMAT,
-        "noun": llara.catalog.noun,
-        "uses_behavior": llara.uses_behavior,
-        "default_scorer": llara.default_scorer,
-        "history_length": llara.history_length,
+        "noun": catalog.noun,
+        "uses_behavior": uses_behavior,
+        "default_scorer": default_scorer,
+        "history_length": history_length,
         "choices": llara.choices,
         "backbone_stored": own,
         "config": asdict(llara.config),
@@ -69,7 +76,7 @@ def save_llara(llara: "Llara", folder: Path) -> None:
     (folder / LLARA_FILE).write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def _save_plain_backbone(llara: "Llara", folder: Path) -> None:
+def _save_plain_backbone(llara: Network, folder: Path) -> None:
     """Store the causal LM without its adapter, under the names that Hugging Face expects."""
     lm = causal_lm(llara.model)
     state = {
@@ -181,6 +188,20 @@ def _read_projector(path: Path, recommender: Recommender) -> dict[str, Tensor]:
             "Load the recommender that it was trained with (see manifest.json)."
         )
     return tensors
+
+
+def load_own(llara: Network, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Take over the weights that are neither backbone nor recommender."""
+    own = {name: value for name, value in llara.state_dict().items() if name.startswith(_OWN_WEIGHTS)}
+    for name, value in own.items():
+        expected, found = list(value.shape), list(tensors[name].shape) if name in tensors else "nothing"
+        if expected != found:
+            raise CheckpointError(
+                f"{folder}: the projector file has {found} for '{name}', backbone and recommender ask for "
+                f"{expected}. They are of different runs; copy the run folder again."
+            )
+    refuse_other_names(tensors, own, folder / PROJECTOR_FILE)
+    llara.load_state_dict({name: tensors[name] for name in own}, strict=False)
 
 
 def save_catalog(catalog: Catalog, path: Path) -> None:
