@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 
 import click
@@ -34,6 +35,20 @@ def test_help_exits_with_zero_and_shows_an_example(path: tuple[str, ...]) -> Non
     if path and path != ("data",):
         assert f"Example: llara {' '.join(path)}" in " ".join(click.unstyle(result.stdout).split())
         assert "--json" in click.unstyle(result.stdout)
+
+
+def test_the_first_options_of_an_import_are_those_that_a_newcomer_needs() -> None:
+    shown = click.unstyle(RUNNER.invoke(app, ["data", "import", "--help"], env={"COLUMNS": "120"}).stdout)
+    first, *others = shown.partition("─ Options ─")[2].split("╭─ ")
+    options = re.findall(r"│ (--[a-z-]+)", first)
+    assert options == ["--items", "--user", "--item", "--time", "--title", "--noun", "--force", "--json", "--help"]
+    assert [panel.partition(" ─")[0] for panel in others] == [
+        "A known data set",
+        "Columns and rows that need care",
+        "Which interactions count",
+        "What the folder says of itself",
+        "How text files are written",
+    ]
 
 
 def test_unknown_command_exits_with_two() -> None:

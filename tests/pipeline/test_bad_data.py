@@ -259,10 +259,12 @@ def test_a_line_of_a_hundred_megabytes_is_refused(tmp_path: Path) -> None:
     [
         (("--source", "recbole", "--user", "u"), ("--user would not be used", "--source")),
         (("--source", "recbole", "--items", "x.csv", "--time-unit", "ms"), ("--items, --time-unit would not be used",)),
-        (("--rows", "--items", "x.csv", "--core", "5"), ("--core would not be used", "read as they are")),
-        (("--rows", "--items", "x.csv", "--user", "user_id"), ("--user would not be used",)),
+        (("--rows", "--items", "x.csv"), ("--rows is no option", "llara data import-rows PATH OUTPUT --items ITEMS")),
+        (("--items-separator=;",), ("--items-separator is no option", "--items-format separator=VALUE")),
+        (("--items-format", "separater=;"), ("--items-format separater=;: expected separator=;, encoding=latin-1",)),
+        (("--items-format", "header=maybe"), ("header=maybe: expected",)),
         (("--category", "Beauty"), ("--category would not be used",)),
-        (("--padding", "0"), ("--padding would not be used",)),
+        (("--padding", "0"), ("--padding is no option", "llara data import-rows")),
         (("--seed", "3"), ("--seed is the seed of --ties shuffle",)),
     ],
 )
@@ -346,9 +348,7 @@ def test_released_rows_are_meant_to_be_split_by_them(tmp_path: Path) -> None:
     rows = [{"split": part, "history": [10], "target": 11} for part in ("train", "val", "test")]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "items.csv").write_text(ITEMS)
-    done = llara(
-        "data", "import", tmp_path / "rows.jsonl", tmp_path / "made", "--rows", "--items", tmp_path / "items.csv"
-    )
+    done = llara("data", "import-rows", tmp_path / "rows.jsonl", tmp_path / "made", "--items", tmp_path / "items.csv")
     assert done.code == 0, done.err
     assert json.loads((tmp_path / "made" / "dataset.json").read_text())["split"] == {"method": "rows"}
 
@@ -385,23 +385,25 @@ def test_a_damaged_record_of_the_folder_is_told(tmp_path: Path, key: str, value:
 def test_rows_of_another_kind_are_told(tmp_path: Path, row: dict[str, object]) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "items.csv").write_text(ITEMS)
-    done = llara(
-        "data", "import", tmp_path / "rows.jsonl", tmp_path / "made", "--rows", "--items", tmp_path / "items.csv"
-    )
+    done = llara("data", "import-rows", tmp_path / "rows.jsonl", tmp_path / "made", "--items", tmp_path / "items.csv")
     assert "rows.jsonl" in done.refused()
     assert left_behind(tmp_path) == []
 
 
 def test_the_items_file_may_be_written_otherwise_than_the_log(tmp_path: Path) -> None:
     items = '10;Zehn\n11;Fünf "Elf\n'.encode("latin-1")
-    options = ("--items-separator", ";", "--items-encoding", "latin-1", "--items-no-header", "--items-no-quotes")
+    options = [
+        part
+        for said in ("separator=;", "encoding=latin-1", "header=no", "quotes=no")
+        for part in ("--items-format", said)
+    ]
     done = imported(tmp_path, LOG, *options, "--items-item", "1", "--title", "2", items=items)
     assert done.code == 0, done.err
     titles = pl.read_parquet(tmp_path / "made" / "items.parquet")["title"].to_list()
     assert titles == ["Zehn", 'Fünf "Elf']
 
 
-@pytest.mark.parametrize("options", [("--separator", ";"), ("--no-quotes",), ("--items-encoding", "latin-1")])
+@pytest.mark.parametrize("options", [("--separator", ";"), ("--no-quotes",), ("--items-format", "encoding=latin-1")])
 def test_options_about_text_are_refused_where_no_text_is_read(tmp_path: Path, options: tuple[str, ...]) -> None:
     log = pl.DataFrame({"user_id": [1, 2], "item_id": [1, 2], "timestamp": [5, 6], "title": ["A", "B"]})
     log.write_parquet(tmp_path / "log.parquet")

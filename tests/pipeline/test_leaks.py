@@ -92,7 +92,7 @@ def test_too_few_items_or_users_are_a_warning(dataset: "World", tmp_path: Path) 
         (("--split", "user"), ("--split must be one of users, leave-one-out, time, rows", "'user'")),
         (("--exclude", "seen"), ("--exclude must be one of visible, touched", "'seen'")),
         (("--history-length", "2"), ("min_history must be in [0, history_length = 2], got 3",)),
-        (("--split", "rows"), ("needs released rows", "llara data import --rows")),
+        (("--split", "rows"), ("needs released rows", "llara data import-rows")),
         (("--candidates", "0"), ("--candidates", "greater than or equal to 1")),
     ],
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         (("--set", "train.epochs=-1"), ("train.epochs must be > 0, got -1", "--set train.epochs=-1")),
         (("--set", "data.folder=no/such/folder"), ("no/such/folder", "llara data import")),
         (("--set", "data.candidates.num_negatives=28"), ("28 negatives are asked for", "num_negatives")),
-        (("--set", "data.split.method=rows"), ("rows", "llara data import --rows")),
+        (("--set", "data.split.method=rows"), ("rows", "llara data import-rows")),
         (("--set", "backbone.path=./no-such-backbone"), ("'./no-such-backbone' does not exist", "backbone.path")),
         (("--set", "train.objective.name=listwise", "--set", "evaluate.scorer=listwice"), ("evaluate.scorer",)),
         (("--set", "data.split.min_history=8"), ("min_history",)),
@@ -226,9 +226,8 @@ def test_import_names_file_and_row(dataset: "World", tmp_path: Path, log: str, p
 
 def test_import_refuses_missing_files_and_options(dataset: "World", tmp_path: Path) -> None:
     assert "none.csv" in dataset.llara("data", "import", tmp_path / "none.csv", tmp_path / "made").refused()
-    assert "--rows needs --items" in dataset.llara(
-        "data", "import", tmp_path / "none.csv", tmp_path / "made", "--rows"
-    ).refused()  # fmt: skip
+    old = dataset.llara("data", "import", tmp_path / "none.csv", tmp_path / "made", "--rows")
+    assert "llara data import-rows" in old.refused()
     log = dataset.folder / "log.csv"
     taken = dataset.llara("data", "import", log, dataset.data, "--items", dataset.folder / "items.csv")
     assert "exists already" in taken.refused()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llara.cli.importing import fetch_data, import_data
+from llara.cli.fetching import fetch_data
+from llara.cli.importing import ImportCommand, import_data, import_rows
 from llara.cli.options import Json
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ data_app = typer.Typer(name="data", help="Make, check and describe dataset folde
 Folder = Annotated[Path, typer.Argument(help="Dataset folder.")]
 
 
-data_app.command("import")(import_data)
+data_app.command("import", cls=ImportCommand)(import_data)
+data_app.command("import-rows")(import_rows)
 data_app.command("fetch")(fetch_data)
 
 

@@ -1,82 +1,111 @@
-"""`llara data import` and `llara data fetch`: files of one's own, or known data sets, become dataset folders."""
+"""`llara data import` and `import-rows`: files of one's own, or of known data sets, become dataset folders."""
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
+from llara.cli.making import (
+    CARE,
+    SOURCE,
+    TEXT,
+    Category,
+    Core,
+    Encoding,
+    HistoryLength,
+    MaxLength,
+    MinHistory,
+    MinLength,
+    MinRating,
+    Name,
+    NoHeader,
+    NoQuotes,
+    Noun,
+    Repeats,
+    Seed,
+    Separator,
+    Split,
+    Ties,
+    Unit,
+    UsedItems,
+    as_separator,
+    is_given,
+    meant_split,
+    pairs_of,
+    refuse_unused_seed,
+    run_source,
+    show_made,
+    text_format,
+)
 from llara.cli.options import Force, Json
 
 if TYPE_CHECKING:
     from llara.data import DatasetInfo, TimeUnit
-    from llara.ingest import ShapeConfig
-    from llara.ingest.sources import Source
+    from llara.ingest import TextFormat
 
-Name = Annotated[str | None, typer.Option(help="Name of the data set; default: the folder's.")]
-Noun = Annotated[Literal["movie", "game", "artist", "book", "item"] | None, typer.Option(help="What an item is.")]
-Category = Annotated[str | None, typer.Option(help="Part of a collection, such as Beauty or poetry.")]
-MinRating = Annotated[float | None, typer.Option(help="Keep only interactions rated at least this.")]
-Repeats = Annotated[Literal["keep", "first", "last"], typer.Option(help="The same user and item several times.")]
-Core = Annotated[int, typer.Option(help="Keep users and items with this many interactions, until all have them.")]
-MinLength = Annotated[int, typer.Option(help="Leave out users with fewer interactions.")]
-MaxLength = Annotated[int | None, typer.Option(help="Keep the latest interactions of each user.")]
-Unit = Annotated[
-    Literal["s", "ms", "us", "ns", "date", "order"] | None,
-    typer.Option(help="What numeric times count; date: days as 20200131; order: places, no times. Default: seconds."),
+_FORMAT = {"separator": "separator=;", "encoding": "encoding=latin-1", "header": "header=no", "quotes": "quotes=no"}
+ItemsFormat = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="How the items file differs: separator=;, encoding=latin-1, header=no, quotes=no; repeatable.",
+        rich_help_panel=TEXT,
+    ),
 ]
-Ties = Annotated[
-    Literal["file", "shuffle"],
-    typer.Option(help="Order of equal times; shuffle where the file's order gives items away."),
-]
-Seed = Annotated[int, typer.Option(help="Seed of --ties shuffle.")]
-SplitAs = Annotated[
-    Literal["users", "leave-one-out", "time", "rows"] | None,
-    typer.Option("--split", help="How runs split the data set unless told otherwise; default: by users, or its rows."),
-]
-HistoryLength = Annotated[
-    int | None, typer.Option(help="Items of a history that runs show unless told otherwise; default: 10.", min=1)
-]
-MinHistory = Annotated[
-    int | None, typer.Option(help="Earlier items that a row needs unless a run says otherwise; default: 3.", min=0)
-]
-UsedItems = Annotated[
-    bool | None,
-    typer.Option("--used-items-only/--all-items", help="Whether items without interactions are left out."),
-]
-
-
 _ALWAYS = {"path", "output", "name", "noun", "split", "history_length", "min_history", "force", "json"}
 _SHAPING = {"min_rating", "repeats", "core", "min_length", "max_length", "ties", "seed", "used_items_only"}
 _LOG_TEXT = {"separator", "encoding", "no_header", "no_quotes"}
-_ITEMS_TEXT = {"items_separator", "items_encoding", "items_header", "items_quotes"}
-_TEXT = _LOG_TEXT | _ITEMS_TEXT
+_ITEMS_TEXT = {"items_format"}
 _COLUMNS = {"user", "time", "time_unit", "rating", "items_item", "missing_items", "drop_unknown_items"}
 _USED = {
     "--source": _ALWAYS | _SHAPING | {"source", "category"},
-    "--rows": _ALWAYS | _TEXT | {"rows", "items", "item", "title", "padding", "split_as"},
-    "a log": _ALWAYS | _SHAPING | _TEXT | _COLUMNS | {"items", "item", "title"},
+    "a log": _ALWAYS | _SHAPING | _LOG_TEXT | _ITEMS_TEXT | _COLUMNS | {"items", "item", "title"},
 }
 """Which options each way of importing uses; others would be ignored, so they are refused."""
-_WAYS = {
-    "--source": "a known data set (--source), whose files and columns are known",
-    "--rows": "released rows (--rows), which are read as they are",
-    "a log": "a log",
+_WAYS = {"--source": "a known data set (--source), whose files and columns are known", "a log": "a log"}
+_ROWS = "released rows have a command of their own: llara data import-rows PATH OUTPUT --items ITEMS"
+_MOVED = {
+    "--rows": _ROWS,
+    "--padding": _ROWS,
+    "--split-as": _ROWS,
+    "--items-separator": "write --items-format separator=VALUE",
+    "--items-encoding": "write --items-format encoding=VALUE",
+    "--items-header": "write --items-format header=yes",
+    "--items-no-header": "write --items-format header=no",
+    "--items-quotes": "write --items-format quotes=yes",
+    "--items-no-quotes": "write --items-format quotes=no",
 }
+"""What options of earlier versions have become."""
+
+
+class ImportCommand(TyperCommand):
+    """A command that says what its former options have become."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (a type that typer keeps to itself)
+        """As the base class, once no former option is among the arguments."""
+        from llara.errors import ConfigError
+
+        for option in (text.partition("=")[0] for text in args):
+            if option in _MOVED:
+                raise ConfigError(f"{option} is no option of `llara data import` any more: {_MOVED[option]}")
+        return super().parse_args(ctx, args)
 
 
 def import_data(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(help="Interactions or rows (CSV, TSV, JSON Lines, Parquet), or raw files.")],
+    path: Annotated[Path, typer.Argument(help="Interactions (CSV, TSV, JSON Lines, Parquet), or raw files.")],
     output: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
     source: Annotated[
-        str | None, typer.Option(help="PATH holds the files of a known data set; `llara data fetch` lists them.")
+        str | None,
+        typer.Option(
+            help="PATH holds the files of a known data set; `llara data fetch` lists them.", rich_help_panel=SOURCE
+        ),
     ] = None,
     category: Category = None,
     items: Annotated[Path | None, typer.Option(help="Items file; without it, titles come from PATH.")] = None,
-    rows: Annotated[bool, typer.Option("--rows", help="PATH holds released rows: split, history, target.")] = False,
     user: Annotated[str, typer.Option(help="Column of the user.")] = "user_id",
     item: Annotated[str, typer.Option(help="Column of the item.")] = "item_id",
     time: Annotated[
@@ -85,7 +114,10 @@ def import_data(
     time_unit: Unit = None,
     title: Annotated[str, typer.Option(help="Column of the title.")] = "title",
     rating: Annotated[
-        str, typer.Option(help='Column of the rating; `auto`: "rating" if there is one; `none`: there is none.')
+        str,
+        typer.Option(
+            help='Column of the rating; `auto`: "rating" if there is one; `none`: there is none.', rich_help_panel=CARE
+        ),
     ] = "auto",
     min_rating: MinRating = None,
     repeats: Repeats = "keep",
@@ -95,81 +127,58 @@ def import_data(
     ties: Ties = "file",
     seed: Seed = 0,
     used_items_only: UsedItems = None,
-    split: SplitAs = None,
+    split: Split = None,
     history_length: HistoryLength = None,
     min_history: MinHistory = None,
-    items_item: Annotated[str | None, typer.Option(help="Column of the item in the items file, if named else.")] = None,
+    items_item: Annotated[
+        str | None, typer.Option(help="Column of the item in the items file, if named else.", rich_help_panel=CARE)
+    ] = None,
     missing_items: Annotated[
         Literal["refuse", "drop", "cut"],
-        typer.Option(help="Rows without an item; cut: end their users' histories before the first of them."),
+        typer.Option(
+            help="Rows without an item; cut: end their users' histories before the first of them.", rich_help_panel=CARE
+        ),
     ] = "refuse",
     drop_unknown_items: Annotated[
-        bool, typer.Option("--drop-unknown-items", help="Leave out interactions with items that are not listed.")
+        bool,
+        typer.Option(
+            "--drop-unknown-items", help="Leave out interactions with items that are not listed.", rich_help_panel=CARE
+        ),
     ] = False,
-    padding: Annotated[str | None, typer.Option(help="--rows: the id that pads histories.")] = None,
-    split_as: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=PART", help="--rows: what another name of a split stands for; repeatable."),
-    ] = None,
     name: Name = None,
     noun: Noun = None,
-    separator: Annotated[str | None, typer.Option(help="Field separator of text files, such as '::' or '|'.")] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="Text files have no header; columns are 1, 2, 3, ...")
-    ] = False,
-    no_quotes: Annotated[
-        bool, typer.Option("--no-quotes", help="Quotes in text files are ordinary characters.")
-    ] = False,
-    items_separator: Annotated[str | None, typer.Option(help="The same of the items file, if it differs.")] = None,
-    items_encoding: Annotated[str | None, typer.Option(help="The same of the items file, if it differs.")] = None,
-    items_header: Annotated[
-        bool | None,
-        typer.Option("--items-header/--items-no-header", help="The same of the items file, if it differs."),
-    ] = None,
-    items_quotes: Annotated[
-        bool | None,
-        typer.Option("--items-quotes/--items-no-quotes", help="The same of the items file, if it differs."),
-    ] = None,
+    separator: Separator = None,
+    encoding: Encoding = "utf-8",
+    no_header: NoHeader = False,
+    no_quotes: NoQuotes = False,
+    items_format: ItemsFormat = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Make a dataset folder from files.
+    """Make a dataset folder from a log, or from the files of a known data set.
 
     Example: llara data import ratings.csv data/mine --items items.csv --time date --min-rating 3 --noun movie
 
     Known files: llara data import ml-1m.zip data/movielens-1m --source movielens-1m --core 5
-    """
-    from llara.errors import ConfigError
-    from llara.ingest import ShapeConfig, TextFormat, import_log, import_rows
 
-    _refuse_unused(context, "--source" if source is not None else "--rows" if rows else "a log")
+    Released training and evaluation rows: llara data import-rows
+    """
+    from llara.ingest import ShapeConfig, import_log
+
+    _refuse_unused(context, "--source" if source is not None else "a log")
     shape = ShapeConfig(
         min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
         seed=seed, used_items_only=used_items_only,
     )  # fmt: skip
-    meant = _meant_split(split, history_length, min_history)
-    text = TextFormat(separator=_separator(separator), encoding=encoding, header=not no_header, quotes=not no_quotes)
-    items_text = TextFormat(
-        separator=_separator(items_separator) or text.separator,
-        encoding=items_encoding or text.encoding,
-        header=text.header if items_header is None else items_header,
-        quotes=text.quotes if items_quotes is None else items_quotes,
-    )
+    meant = meant_split(split, history_length, min_history)
     if source is not None:
-        info = _import_source(
+        info = run_source(
             source, path, output, shape, split=meant, category=category, name=name, noun=noun, force=force
         )
-        return _show_made(output, info, json=json)
-    _refuse_unused_text(context, [] if rows else [path], [] if items is None else [items])
-    if rows:
-        if items is None:
-            raise ConfigError("--rows needs --items: the file that gives each item's title.")
-        info = import_rows(
-            path, output, items=items, padding=_identifier(padding), split_names=_pairs(split_as or []), split=meant,
-            item=item, title=title, name=name, noun=noun or "item", items_text=items_text, force=force,
-        )  # fmt: skip
-        return _show_made(output, info, json=json)
+        return show_made(output, info, json=json)
+    text = text_format(separator, encoding, no_header=no_header, no_quotes=no_quotes)
+    items_text = _items_text(items_format or [], text)
+    _refuse_unused_text(context, [path], [] if items is None else [items])
 
     def read(unit: "TimeUnit | None") -> "DatasetInfo":
         return import_log(
@@ -179,12 +188,66 @@ def import_data(
             text=text, items_text=items_text, force=force,
         )  # fmt: skip
 
-    _show_made(output, _asking_for_unit(read, time_unit), json=json)
+    show_made(output, _asking_for_unit(read, time_unit), json=json)
 
 
-def _separator(given: str | None) -> str | None:
-    """As messages and shells write it."""
-    return {"\\t": "\t", "tab": "\t"}.get(given or "", given)
+def import_rows(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(help="Rows (Parquet or JSON Lines): split, history, target, maybe user_id.")],
+    output: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
+    items: Annotated[Path, typer.Option(help="Items file, which gives each item's title.")],
+    item: Annotated[str, typer.Option(help="Column of the item in the items file.")] = "item_id",
+    title: Annotated[str, typer.Option(help="Column of the title.")] = "title",
+    padding: Annotated[str | None, typer.Option(help="The id that fills up short histories.")] = None,
+    split_as: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PART", help="What another name of a split stands for; repeatable."),
+    ] = None,
+    noun: Noun = None,
+    name: Name = None,
+    split: Split = None,
+    history_length: HistoryLength = None,
+    min_history: MinHistory = None,
+    separator: Separator = None,
+    encoding: Encoding = "utf-8",
+    no_header: NoHeader = False,
+    no_quotes: NoQuotes = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Make a dataset folder from training and evaluation rows that somebody released, kept as they are.
+
+    Example: llara data import-rows rows.parquet data/theirs --items items.csv --split-as dev=validation
+    """
+    from llara import ingest
+
+    _refuse_unused_text(context, [], [items])
+    info = ingest.import_rows(
+        path, output, items=items, padding=_identifier(padding), split_names=pairs_of(split_as or []),
+        split=meant_split(split, history_length, min_history), item=item, title=title, name=name, noun=noun or "item",
+        items_text=text_format(separator, encoding, no_header=no_header, no_quotes=no_quotes), force=force,
+    )  # fmt: skip
+    show_made(output, info, json=json)
+
+
+def _items_text(given: list[str], text: "TextFormat") -> "TextFormat":
+    """How the items file is written: as the log, but for what `--items-format` says."""
+    from dataclasses import replace
+
+    from llara.errors import ConfigError
+
+    said = pairs_of(given)
+    truth = {"yes": True, "no": False}
+    for name, value in said.items():
+        if name not in _FORMAT or (name in ("header", "quotes") and value not in truth):
+            raise ConfigError(f"--items-format {name}={value}: expected {', '.join(_FORMAT.values())}.")
+    return replace(
+        text,
+        separator=as_separator(said.get("separator")) or text.separator,
+        encoding=said.get("encoding", text.encoding),
+        header=truth[said["header"]] if "header" in said else text.header,
+        quotes=truth[said["quotes"]] if "quotes" in said else text.quotes,
+    )
 
 
 def _identifier(given: str | None) -> int | str | None:
@@ -201,120 +264,21 @@ def _refuse_unused_text(context: typer.Context, logs: list[Path], items: list[Pa
     from llara.ingest.readers import is_separated_text
 
     for names, files in ((_LOG_TEXT, logs + items), (_ITEMS_TEXT, items)):
-        given = [f"--{name.replace('_', '-')}" for name in context.params if name in names and _is_given(context, name)]
+        given = [f"--{name.replace('_', '-')}" for name in context.params if name in names and is_given(context, name)]
         if given and not any(is_separated_text(path) for path in files):
             read = ", ".join(path.name for path in files) or "no such file"
             raise ConfigError(f"{', '.join(given)} would not be used: it is about separated text, and {read} is read.")
-
-
-def fetch_data(
-    context: typer.Context,
-    source: Annotated[str | None, typer.Argument(help="Name of the data set; without it, all are listed.")] = None,
-    output: Annotated[Path | None, typer.Argument(help="Dataset folder to make; default data/NAME.")] = None,
-    category: Category = None,
-    accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="Accept the publisher's terms, which are shown otherwise.")
-    ] = False,
-    mirror: Annotated[str | None, typer.Option(help="Address of a folder with the same files.")] = None,
-    checksum: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE=sha256:...", help="Expect this checksum instead of the known one; repeatable."),
-    ] = None,
-    cache: Annotated[Path, typer.Option(help="Folder for downloads.")] = Path("data/downloads"),
-    min_rating: MinRating = None,
-    repeats: Repeats = "keep",
-    core: Core = 1,
-    min_length: MinLength = 1,
-    max_length: MaxLength = None,
-    ties: Ties = "file",
-    seed: Seed = 0,
-    used_items_only: UsedItems = None,
-    split: SplitAs = None,
-    history_length: HistoryLength = None,
-    min_history: MinHistory = None,
-    name: Name = None,
-    noun: Noun = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Download a known data set and make its dataset folder; without a name, list them.
-
-    Example: llara data fetch movielens-1m data/movielens-1m --core 5
-    """
-    from llara.data.files import refuse_taken
-    from llara.ingest import ShapeConfig
-    from llara.ingest.sources import SOURCES, fetch_files, find_source
-
-    if source is None:
-        _show_sources(list(SOURCES.values()), json=json)
-        return
-    known = find_source(source)
-    _refuse_unused_seed(context)
-    output = output or Path("data") / (source if category is None else f"{source}-{category}")
-    shape = ShapeConfig(
-        min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
-        seed=seed, used_items_only=used_items_only,
-    )  # fmt: skip
-    meant = _meant_split(split, history_length, min_history)
-    known.refuse_unfit(shape, meant, category)
-    refuse_taken(output, force=force, marker="dataset.json")
-    _accept(known, accepted=accept_license, ask=not json)
-    from llara.cli import console
-
-    with console.download_bar() as on_progress:
-        files = fetch_files(
-            known,
-            cache,
-            category=category,
-            mirror=mirror,
-            checksums=_checksums(checksum or []),
-            on_progress=on_progress,
-        )
-    info = _import_source(
-        source, files, output, shape, split=meant, category=category, name=name, noun=noun, force=force
-    )
-    _show_made(output, info, json=json)
-
-
-def _import_source(
-    source: str, path: Path, output: Path, shape: "ShapeConfig", *, split: dict[str, object], category: str | None,
-    name: str | None, noun: str | None, force: bool,
-) -> "DatasetInfo":  # fmt: skip
-    from llara.ingest.sources import find_source, import_source
-
-    return import_source(
-        find_source(source), path, output, shape=shape, split=split, category=category, name=name, noun=noun,
-        force=force,
-    )  # fmt: skip
 
 
 def _refuse_unused(context: typer.Context, way: str) -> None:
     """Refuse options that were given and would not be used."""
     from llara.errors import ConfigError
 
-    given = [name for name in context.params if _is_given(context, name)]
+    given = [name for name in context.params if is_given(context, name)]
     unused = ", ".join(f"--{name.replace('_', '-')}" for name in given if name not in _USED[way])
     if unused:
         raise ConfigError(f"{unused} would not be used when importing {_WAYS[way]}. Leave it out.")
-    _refuse_unused_seed(context)
-
-
-def _refuse_unused_seed(context: typer.Context) -> None:
-    from llara.errors import ConfigError
-
-    if _is_given(context, "seed") and context.params["ties"] != "shuffle":
-        raise ConfigError("--seed is the seed of --ties shuffle; with --ties file it would not be used. Leave it out.")
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _meant_split(method: str | None, history_length: int | None, min_history: int | None) -> dict[str, object]:
-    """What was said of how to split, by the names of `data.split`."""
-    said = {"method": method, "history_length": history_length, "min_history": min_history}
-    return {name: value for name, value in said.items() if value is not None}
+    refuse_unused_seed(context)
 
 
 def _asking_for_unit(read: "Callable[[TimeUnit | None], DatasetInfo]", unit: "TimeUnit | None") -> "DatasetInfo":
@@ -330,95 +294,3 @@ def _asking_for_unit(read: "Callable[[TimeUnit | None], DatasetInfo]", unit: "Ti
         ):
             raise
         return read(unclear.unit)
-
-
-def _accept(source: "Source", *, accepted: bool, ask: bool) -> None:
-    from llara.cli import console
-    from llara.errors import ConfigError
-
-    console.say(f"{source.title}\n{source.homepage}\nTerms: {source.license}")
-    if accepted:
-        return
-    if not (ask and sys.stdin.isatty()):
-        raise ConfigError(
-            f"the terms of {source.name!r} must be accepted before anything is downloaded: {source.license} "
-            "Pass --accept-license if you do."
-        )
-    if not typer.confirm("Do you accept them?", err=True):
-        raise typer.Exit(2)
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    from llara.errors import ConfigError
-
-    pairs = {}
-    for text in given:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise ConfigError(f"expected NAME=VALUE, found {text!r}.")
-        pairs[name] = value
-    return pairs
-
-
-def _checksums(given: list[str]) -> dict[str, str]:
-    from llara.errors import ConfigError
-
-    checksums = _pairs(given)
-    for name, checksum in checksums.items():
-        if checksum.partition(":")[0] not in ("sha256", "md5"):
-            raise ConfigError(f"--checksum expects FILE=sha256:... or FILE=md5:..., found '{name}={checksum}'.")
-    return checksums
-
-
-def _show_made(output: Path, info: "DatasetInfo", *, json: bool) -> None:
-    from llara.cli import console
-
-    if json:
-        console.print_json({"folder": str(output), **asdict(info)})
-        return
-    left_out = _left_out(info.origin)
-    console.say(
-        f"{output}: {info.num_users:,} users, {info.num_items:,} items, {info.num_interactions:,} interactions.\n"
-        f"{left_out}Next: llara data check {output}"
-    )
-
-
-def _left_out(origin: dict[str, Any]) -> str:
-    """What was dropped on the way, so that nobody has to find out from a count."""
-    dropped = {key: count for key, count in origin.items() if key.startswith("dropped_") and count}
-    facts = ", ".join(f"{count:,} {key.removeprefix('dropped_').replace('_', ' ')}" for key, count in dropped.items())
-    return f"Left out: {facts}.\n" if facts else ""
-
-
-def _parts(categories: tuple[str, ...], most: int = 8) -> str:
-    """Few parts by name, many by number and two examples."""
-    if len(categories) <= most:
-        return ", ".join(categories)
-    known = [name for name in ("Beauty", "All_Beauty", "Video_Games") if name in categories]
-    return f"{len(categories)}, such as {', '.join(known)}"
-
-
-def _show_sources(sources: "list[Source]", *, json: bool) -> None:
-    from rich.table import Table
-
-    from llara.cli import console
-
-    if json:
-        listed = [
-            {"name": entry.name, "title": entry.title, "homepage": entry.homepage, "license": entry.license,
-             "categories": entry.categories, "files": [file.url for file in entry.files]}
-            for entry in sources
-        ]  # fmt: skip
-        console.print_json({"sources": listed})
-        return
-    table = Table(title="known data sets", title_justify="left")
-    table.add_column("name", no_wrap=True)
-    table.add_column("what")
-    table.add_column("parts", overflow="fold")
-    for entry in sources:
-        table.add_row(entry.name, entry.title, _parts(entry.categories))
-    console.out.print(table)
-    console.say(
-        "Fetch one:           llara data fetch NAME [--category PART]   (an unknown PART lists them)\n"
-        "Files already here:  llara data import FOLDER_OR_ZIP data/NAME --source NAME"
-    )

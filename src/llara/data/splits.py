@@ -75,7 +75,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
         if dataset.rows is None:
             raise ConfigError(
                 f"data.split.method 'rows' needs released rows, and data set {dataset.info.name!r} has none. "
-                "Choose another method, or import rows with `llara data import --rows`."
+                "Choose another method, or import rows with `llara data import-rows`."
             )
         return split_rows(dataset.rows, dataset.log, config)
     if config.method == "time":

@@ -1,0 +1,160 @@
+"""`llara data fetch`: known data sets are downloaded and become dataset folders."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llara.cli.making import (
+    Category,
+    Core,
+    HistoryLength,
+    MaxLength,
+    MinHistory,
+    MinLength,
+    MinRating,
+    Name,
+    Noun,
+    Repeats,
+    Seed,
+    Split,
+    Ties,
+    UsedItems,
+    meant_split,
+    pairs_of,
+    refuse_unused_seed,
+    run_source,
+    show_made,
+)
+from llara.cli.options import Force, Json
+
+if TYPE_CHECKING:
+    from llara.ingest.sources import Source
+
+
+def fetch_data(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="Name of the data set; without it, all are listed.")] = None,
+    output: Annotated[Path | None, typer.Argument(help="Dataset folder to make; default data/NAME.")] = None,
+    category: Category = None,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the publisher's terms, which are shown otherwise.")
+    ] = False,
+    mirror: Annotated[str | None, typer.Option(help="Address of a folder with the same files.")] = None,
+    checksum: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE=sha256:...", help="Expect this checksum instead of the known one; repeatable."),
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Folder for downloads.")] = Path("data/downloads"),
+    min_rating: MinRating = None,
+    repeats: Repeats = "keep",
+    core: Core = 1,
+    min_length: MinLength = 1,
+    max_length: MaxLength = None,
+    ties: Ties = "file",
+    seed: Seed = 0,
+    used_items_only: UsedItems = None,
+    split: Split = None,
+    history_length: HistoryLength = None,
+    min_history: MinHistory = None,
+    name: Name = None,
+    noun: Noun = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Download a known data set and make its dataset folder; without a name, list them.
+
+    Example: llara data fetch movielens-1m data/movielens-1m --core 5
+    """
+    from llara.data.files import refuse_taken
+    from llara.ingest import ShapeConfig
+    from llara.ingest.sources import SOURCES, fetch_files, find_source
+
+    if source is None:
+        _show_sources(list(SOURCES.values()), json=json)
+        return
+    known = find_source(source)
+    refuse_unused_seed(context)
+    output = output or Path("data") / (source if category is None else f"{source}-{category}")
+    shape = ShapeConfig(
+        min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
+        seed=seed, used_items_only=used_items_only,
+    )  # fmt: skip
+    meant = meant_split(split, history_length, min_history)
+    known.refuse_unfit(shape, meant, category)
+    refuse_taken(output, force=force, marker="dataset.json")
+    _accept(known, accepted=accept_license, ask=not json)
+    from llara.cli import console
+
+    with console.download_bar() as on_progress:
+        files = fetch_files(
+            known,
+            cache,
+            category=category,
+            mirror=mirror,
+            checksums=_checksums(checksum or []),
+            on_progress=on_progress,
+        )
+    info = run_source(source, files, output, shape, split=meant, category=category, name=name, noun=noun, force=force)
+    show_made(output, info, json=json)
+
+
+def _accept(source: "Source", *, accepted: bool, ask: bool) -> None:
+    from llara.cli import console
+    from llara.errors import ConfigError
+
+    console.say(f"{source.title}\n{source.homepage}\nTerms: {source.license}")
+    if accepted:
+        return
+    if not (ask and sys.stdin.isatty()):
+        raise ConfigError(
+            f"the terms of {source.name!r} must be accepted before anything is downloaded: {source.license} "
+            "Pass --accept-license if you do."
+        )
+    if not typer.confirm("Do you accept them?", err=True):
+        raise typer.Exit(2)
+
+
+def _checksums(given: list[str]) -> dict[str, str]:
+    from llara.errors import ConfigError
+
+    checksums = pairs_of(given)
+    for name, checksum in checksums.items():
+        if checksum.partition(":")[0] not in ("sha256", "md5"):
+            raise ConfigError(f"--checksum expects FILE=sha256:... or FILE=md5:..., found '{name}={checksum}'.")
+    return checksums
+
+
+def _show_sources(sources: "list[Source]", *, json: bool) -> None:
+    from rich.table import Table
+
+    from llara.cli import console
+
+    if json:
+        listed = [
+            {"name": entry.name, "title": entry.title, "homepage": entry.homepage, "license": entry.license,
+             "categories": entry.categories, "files": [file.url for file in entry.files]}
+            for entry in sources
+        ]  # fmt: skip
+        console.print_json({"sources": listed})
+        return
+    table = Table(title="known data sets", title_justify="left")
+    table.add_column("name", no_wrap=True)
+    table.add_column("what")
+    table.add_column("parts", overflow="fold")
+    for entry in sources:
+        table.add_row(entry.name, entry.title, _parts(entry.categories))
+    console.out.print(table)
+    console.say(
+        "Fetch one:           llara data fetch NAME [--category PART]   (an unknown PART lists them)\n"
+        "Files already here:  llara data import FOLDER_OR_ZIP data/NAME --source NAME"
+    )
+
+
+def _parts(categories: tuple[str, ...], most: int = 8) -> str:
+    """Few parts by name, many by number and two examples."""
+    if len(categories) <= most:
+        return ", ".join(categories)
+    known = [name for name in ("Beauty", "All_Beauty", "Video_Games") if name in categories]
+    return f"{len(categories)}, such as {', '.join(known)}"
