@@ -136,10 +136,15 @@ def test_nothing_to_resume_is_refused(world: "World") -> None:
 def test_force_replaces_a_run_as_a_whole(world: "World") -> None:
     replaced = world.folder / "replaced"
     shutil.copytree(world.text_only, replaced)
-    (replaced / "left-over.txt").write_text("old")
+    (replaced / "mine.txt").write_text("years of work")
+    message = world.llara("train", world.config("replaced"), "--force").refused()
+    assert "holds files that its run did not leave, such as mine.txt" in message
+    (replaced / "mine.txt").rename(world.folder / "mine.txt")
+    (replaced / "evaluations").mkdir()
+    (replaced / "evaluations" / "left-over.txt").write_text("of ours")
     assert world.llara("train", world.config("replaced"), "--force").code == 0
     assert load_config(replaced / "config.yaml").train.curriculum.kind == "paper"
-    assert not (replaced / "left-over.txt").exists()
+    assert not (replaced / "evaluations").exists()
     assert not list(world.folder.glob("replaced.*[!l]"))
 
 

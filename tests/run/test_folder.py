@@ -10,6 +10,7 @@ import pytest
 
 from llara.errors import CheckpointError, ConfigError
 from llara.run.folder import RUN_MARKER, open_run
+from llara.run.lock import hold, write_owner
 
 HOLDER = """
 import sys
@@ -31,7 +32,7 @@ def _precious(folder: Path) -> Path:
 def _finish(output: Path, content: str) -> None:
     with open_run(str(output), resume=False, force=True) as run:
         (run.partial / "content").write_text(content)
-        (run.partial / "manifest.json").write_text("{}")
+        (run.partial / "manifest.json").write_text('{"data": {}, "fingerprint": ""}')
         run.finish()
 
 
@@ -63,7 +64,7 @@ def test_a_folder_of_the_users_is_never_replaced(tmp_path: Path, name: str, forc
 def test_a_folder_that_appears_while_a_run_is_made_is_not_replaced(tmp_path: Path) -> None:
     with open_run(str(tmp_path / "run"), resume=False, force=True) as run:
         thesis = _precious(tmp_path / "run")
-        (run.partial / "manifest.json").write_text("{}")
+        (run.partial / "manifest.json").write_text('{"data": {}, "fingerprint": ""}')
         with pytest.raises(ConfigError, match="will not replace it"):
             run.finish()
     assert thesis.read_text() == "years of work"
@@ -123,3 +124,34 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
         open_run(str(tmp_path / "file" / "run"), resume=False, force=False),
     ):
         pass
+
+
+def test_a_quickstart_is_not_started_where_one_is_at_work(tmp_path: Path) -> None:
+    from llara.run.quickstart import QUICKSTART_MARKER, run_quickstart
+
+    folder = tmp_path / "quick"
+    folder.mkdir()
+    write_owner(folder / QUICKSTART_MARKER)
+    with (
+        hold(folder, owner_file=folder / QUICKSTART_MARKER),
+        pytest.raises(ConfigError, match=rf"in progress at .*quick: process {os.getpid()} on"),
+    ):
+        run_quickstart(folder, seed=0, force=True)
+    assert [path.name for path in folder.iterdir()] == [QUICKSTART_MARKER]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "data/interactions.parquet", "backbone/mine.safetensors"])
+def test_a_run_that_holds_something_of_the_users_is_not_replaced(tmp_path: Path, name: str) -> None:
+    _finish(tmp_path / "run", "first")
+    mine = tmp_path / "run" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("years of work")
+    with (
+        pytest.raises(ConfigError, match=rf"such as {name}, and --force would delete"),
+        open_run(str(tmp_path / "run"), resume=False, force=True),
+    ):
+        pass
+    assert mine.read_text() == "years of work"
+    mine.unlink()
+    _finish(tmp_path / "run", "second")
+    assert (tmp_path / "run" / "content").read_text() == "second"

@@ -21,7 +21,7 @@ from llara.errors import CheckpointError, ConfigError, DataError
 from llara.leakage import LeakageFinding
 from llara.run.arguments import CONFIG_FILE, require_run_folder
 from llara.run.config import RunConfig, config_to_dict, dump_config, load_config
-from llara.run.integrity import MANIFEST_FILE, check_files, commit_of, record_files, replace_text
+from llara.run.integrity import MANIFEST_FILE, check_files, commit_of, foreign_files, record_files, replace_text
 from llara.run.lock import hold, write_owner
 
 HISTORIES_FILE, EVALUATION_FILE = "histories.parquet", "evaluation.json"
@@ -95,6 +95,7 @@ def _refuse_taken(run: RunFolder, *, force: bool) -> None:
             raise ConfigError(
                 f"{run.final} is no run folder (no {RUN_MARKER}); --force will not replace it. Choose another."
             )
+        _refuse_foreign_files(run.final)
     if run.partial.exists() and not is_own(run.partial, marker=RUN_MARKER):
         raise ConfigError(
             f"{run.partial} is in the way: the run is written there first, and llara did not make that folder "
@@ -103,6 +104,18 @@ def _refuse_taken(run: RunFolder, *, force: bool) -> None:
     if (run.partial / RUN_MARKER).is_file() and not force:
         raise ConfigError(
             f"an interrupted run is at {run.partial}. Continue it with --resume, or start over with --force."
+        )
+
+
+def _refuse_foreign_files(final: Path) -> None:
+    """A run is replaced as a whole, and with it would go whatever somebody has put into it."""
+    if not any(final.iterdir()):
+        return
+    foreign = foreign_files(final, read_manifest(final).get("files"))
+    if foreign:
+        raise ConfigError(
+            f"{final} holds files that its run did not leave, such as {foreign[0]}, and --force would delete them. "
+            "Move them away, or choose another output with --set output=..."
         )
 
 

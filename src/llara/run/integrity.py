@@ -55,6 +55,17 @@ def check_files(folder: Path, recorded: object) -> None:
             )
 
 
+def foreign_files(folder: Path, recorded: object) -> list[str]:
+    """Files in a run that neither the run nor a later evaluation has left: somebody put them there.
+
+    Args:
+        folder: The run.
+        recorded: `files` of its manifest; nothing is known to be ours without it.
+    """
+    known = recorded if isinstance(recorded, dict) else {}
+    return sorted({path.relative_to(folder).as_posix() for path in _files(folder)} - set(known))
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a text file that is there as a whole or not at all, so that a full disk leaves the one before.
 

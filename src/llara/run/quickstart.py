@@ -21,6 +21,7 @@ from llara.run.evaluation import save_evaluation
 from llara.run.events import Listener, Notice, ignore
 from llara.run.folder import refuse_taken_run
 from llara.run.integrity import record_files
+from llara.run.lock import hold, write_owner
 from llara.run.pipeline import FinishedRun
 from llara.run.side_by_side import train_both
 from llara.run.start import make_start
@@ -132,16 +133,23 @@ def run_quickstart(
 
     Raises:
         ConfigError: If what it would write to holds something already: a finished quickstart or other run and not
-            `force`, or, whatever `force` says, something that llara did not make.
+            `force`, or, whatever `force` says, something that llara did not make; or another quickstart is at it.
     """
-    started = time.perf_counter()
     config = override_config(quickstart_config(folder, seed=seed), overrides)
     text_config = replace(
         config,
         output=str(folder / "text-only"),
         train=replace(config.train, curriculum=CurriculumConfig(kind="text-only")),
     )
-    _refuse_taken_outputs(folder, (text_config, config), force=force)
+    with hold(folder, owner_file=folder / QUICKSTART_MARKER):
+        _refuse_taken_outputs(folder, (text_config, config), force=force)
+        write_owner(folder / QUICKSTART_MARKER)
+        return _run_both(folder, text_config, config, seed=seed, listener=listener)
+
+
+def _run_both(folder: Path, text_config: RunConfig, config: RunConfig, *, seed: int, listener: Listener) -> Quickstart:
+    """The quickstart in a folder that nobody else is at."""
+    started = time.perf_counter()
     if Path(config.data.folder) == _sample_folder(folder):
         listener(Notice("1/4 sample data: real public-domain books, simulated readers"))
         _make_own_sample(folder, seed=seed)
