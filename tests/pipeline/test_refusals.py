@@ -65,6 +65,22 @@ def test_incomplete_backbone_is_refused_before_anything_is_trained(
     assert not (world.folder / "unfounded.partial").exists()
 
 
+def test_backbone_that_fails_the_self_test_is_refused_before_the_recommender_is_fitted(
+    world: "World", tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer, MptConfig, MptForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(world.hybrid / "backbone")
+    shape = MptConfig(d_model=32, n_heads=4, n_layers=1, max_seq_len=1024, vocab_size=len(tokenizer))
+    MptForCausalLM(shape).save_pretrained(tmp_path / "mpt")
+    tokenizer.save_pretrained(str(tmp_path / "mpt"))
+    settings = ("--set", f"backbone.path={tmp_path / 'mpt'}", "--set", "train.objective.name=answer")
+    message = world.llara("train", world.config("refused"), *settings).refused()
+    assert "does not pass the self-test" in message
+    assert "train.objective.name: listwise" in message
+    assert not list(world.folder.glob("refused*[!l]"))
+
+
 def test_missing_config_and_yaml_that_is_none_are_refused(world: "World", tmp_path: Path) -> None:
     assert "See configs/" in world.llara("train", tmp_path / "none.yaml").refused()
     broken = tmp_path / "broken.yaml"

@@ -128,6 +128,9 @@ def architecture_verdict(config: PretrainedConfig, settings: BackboneConfig) -> 
 def _test_architecture(config: PretrainedConfig, settings: BackboneConfig) -> Verdict:
     name = (getattr(config, "architectures", None) or [config.model_type])[0]
     faults: dict[Way, str] = {}
+    if getattr(config.get_text_config(decoder=True), "hidden_size_per_layer_input", 0):
+        # Gemma 3n and 4 look for each vector among all embeddings: gigabytes, to no avail.
+        return Verdict(name, {"reading": "it reads token ids beside embeddings, which such vectors have not"})
     with _apart():
         try:
             twin = build_twin(config)

@@ -15,6 +15,7 @@ _WIDEST = 128
 _MOST_LAYERS, _FEWEST_LAYERS = 8, 2
 _VOCABULARY = 512
 _SCALE = 0.1
+_MOST_WEIGHTS = 200_000_000
 
 
 def build_twin(config: PretrainedConfig, *, seed: int = 0) -> PreTrainedModel:
@@ -43,6 +44,12 @@ def build_twin(config: PretrainedConfig, *, seed: int = 0) -> PreTrainedModel:
 
 
 def _random_model(config: PretrainedConfig) -> PreTrainedModel:
+    """A model that runs, unless even the small one is too large to be made on the way."""
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=False)
+    size = sum(parameter.numel() for parameter in empty.parameters())
+    if size > _MOST_WEIGHTS:
+        raise ValueError(f"a small model of this architecture would have {size / 1e6:.0f} million weights")
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False, dtype=torch.float32)
     with torch.no_grad():
         model.eval()(input_ids=torch.tensor([[1, 2]]), use_cache=False)
@@ -59,12 +66,16 @@ def _shrunk(config: PretrainedConfig, *, cuts: Collection[str]) -> PretrainedCon
         _cut_layers(text)
     if "width" in cuts:
         _cut_width(text)
-    if text is small:  # parts for images compare their own token ids with the vocabulary
-        text.vocab_size = min(text.vocab_size, _VOCABULARY)
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            token = getattr(text, name, None)
-            if isinstance(token, int) and token >= text.vocab_size:
-                setattr(text, name, 0)
+    for name in getattr(small, "sub_configs", {}):  # towers for images and sounds, which no prompt enters
+        part = getattr(small, name, None)
+        if part is not None and part is not text and isinstance(getattr(part, "num_hidden_layers", None), int):
+            part.num_hidden_layers = 1
+    text.vocab_size = min(text.vocab_size, _VOCABULARY)
+    for part in {id(small): small, id(text): text}.values():
+        for name, token in list(vars(part).items()):  # padding, end, image, ...
+            is_token = name.endswith(("token_id", "token_index")) and isinstance(token, int)
+            if is_token and token >= text.vocab_size:
+                setattr(part, name, text.vocab_size - 1)
     for name in _WINDOWS:
         window = getattr(text, name, None)
         if isinstance(window, int) and window > WINDOW:
@@ -99,7 +110,10 @@ def _cut_width(text: PretrainedConfig) -> None:
         if isinstance(key_heads, int):
             text.num_key_value_heads = _HEADS if key_heads == heads else 1
         text.num_attention_heads = _HEADS
-        text.hidden_size = _HEADS * (width // heads)
+        per_head = width // heads
+        if per_head % 16 and isinstance(getattr(text, "head_dim", None), int):  # GPT-OSS: 2,880 over 64 heads of 64
+            per_head = text.head_dim
+        text.hidden_size = _HEADS * per_head
         if isinstance(getattr(text, "word_embed_proj_dim", None), int) and text.word_embed_proj_dim == width:
             text.word_embed_proj_dim = text.hidden_size
     for name in ("intermediate_size", "ffn_dim", "intermediate_size_mlp", "moe_intermediate_size"):
