@@ -25,7 +25,7 @@ except SystemExit as stop:
         (("recommend", "runs/none"), "either --user ID or --history"),
         (("recommend", "runs/none", "--user", "1", "--history", "2"), "not both"),
         (("recommend", "runs/none", "--user", "1"), "runs/none is no run folder"),
-        (("evaluate", "runs/none", "--task", "train"), "--task must be test or validation"),
+        (("evaluate", "runs/none", "--task", "train"), "--task must be sequential"),
         (("evaluate", "runs/none", "--rows", "all"), "--rows must be last or dense"),
         (("evaluate", "runs/none", "--scorer", "magic"), "--scorer must be"),
         (("evaluate", "runs/none", "--draws", "0"), "--draws must be at least 1"),

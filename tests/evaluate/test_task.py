@@ -24,21 +24,21 @@ from llara.data import (
 from llara.errors import ConfigError, DataError
 from llara.evaluate import (
     EvaluateConfig,
+    LlaraScorer,
     RankingTask,
     build_task,
     calibrate_prior,
     calibrated_hit_ratio,
     compare_results,
     fit_prior_weights,
+    judge,
     judge_generation,
-    judge_llara,
-    judge_recommender,
     model_name,
     paired_test,
 )
 from llara.evaluate.judging import score_draws
 from llara.model import BackboneConfig, Llara, NanoConfig, score_candidates
-from llara.recommender import Popularity, SASRec
+from llara.recommender import Popularity, RecommenderScorer, SASRec
 
 if TYPE_CHECKING:
     from llara.evaluate import Part
@@ -130,8 +130,12 @@ def test_dense_rows_are_judged_by_user_whoever_answers(dataset: Dataset, split: 
     users = len(set(task.user_ids))
     assert users < len(task.examples) == 90
     judged = [
-        judge_recommender("popularity", Popularity.from_sequences(split.train_sequences, num_items=NUM_ITEMS), task),
-        judge_llara("ours", llara, task, scorer="listwise", batch_size=32),
+        judge(
+            RecommenderScorer(Popularity.from_sequences(split.train_sequences, num_items=NUM_ITEMS)),
+            task,
+            name="popularity",
+        ),
+        judge(LlaraScorer(llara, "listwise", batch_size=32), task, name="ours"),
         judge_generation("free", llara, task.first_draws(2), batch_size=32),
     ]
     report = compare_results([entry.result for entry in judged], baseline="popularity")
@@ -148,7 +152,10 @@ def test_popularity_beats_random_where_few_items_are_popular(dataset: Dataset, s
     task = build_task(dataset, split, "validation", CONFIG, draws=DRAWS)
     popularity = Popularity.from_sequences(split.train_sequences, num_items=NUM_ITEMS)
     knows_nothing = Popularity(torch.randperm(NUM_ITEMS + 1, generator=torch.Generator().manual_seed(1)))
-    good, bad = judge_recommender("popularity", popularity, task), judge_recommender("random", knows_nothing, task)
+    good, bad = (
+        judge(RecommenderScorer(popularity), task, name="popularity"),
+        judge(RecommenderScorer(knows_nothing), task, name="random"),
+    )
     assert good.result.candidate_hashes == bad.result.candidate_hashes == task.hashes
     assert good.result.mrr is not None
     assert bad.result.mrr is not None
@@ -157,7 +164,7 @@ def test_popularity_beats_random_where_few_items_are_popular(dataset: Dataset, s
 
 @pytest.mark.parametrize("scorer", ["answer", "listwise"])
 def test_judging_draws_equals_scoring_each_directly(llara: Llara, task: RankingTask, scorer: "ScorerName") -> None:
-    judged = judge_llara("ours", llara, task, scorer=scorer, batch_size=4)
+    judged = judge(LlaraScorer(llara, scorer, batch_size=4), task, name="ours")
     ids = llara.catalog.item_ids
     histories = [[ids[item] for item in history] for history in task.examples.histories()]
     for number, draw in enumerate(task.draws):
@@ -176,7 +183,7 @@ def test_many_draws_are_scored_as_each_alone(
 ) -> None:
     monkeypatch.setattr("llara.evaluate.judging._ROWS_AT_ONCE", rows_at_once)
     many = build_task(dataset, split, "test", CONFIG, draws=9)
-    found = score_draws(llara, many, scorer="answer", batch_size=4)
+    found = score_draws(LlaraScorer(llara, "answer", batch_size=4), many)
     for number, draw in enumerate(many.draws):
         alone = score_candidates(llara, many.examples.histories(), draw.items.tolist(), scorer="answer")
         np.testing.assert_allclose(found[number], alone, rtol=1e-6, atol=1e-4)
@@ -189,9 +196,9 @@ def test_hits_after_calibration_are_known_before_it(llara: Llara, dataset: Datas
     before = {name: value.clone() for name, value in model.state_dict().items()}
     foreseen = calibrated_hit_ratio(model, task, batch_size=8)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    uncalibrated = judge_llara("x", model, task, scorer="listwise", batch_size=8).result.hr(1)
+    uncalibrated = judge(LlaraScorer(model, "listwise", batch_size=8), task, name="x").result.hr(1)
     calibrate_prior(model, task, batch_size=8)
-    assert judge_llara("x", model, task, scorer="listwise", batch_size=8).result.hr(1) == pytest.approx(foreseen)
+    assert judge(LlaraScorer(model, "listwise", batch_size=8), task, name="x").result.hr(1) == pytest.approx(foreseen)
     assert foreseen != pytest.approx(uncalibrated)
 
 
@@ -221,14 +228,14 @@ def head_and_prior(model: Llara, task: RankingTask) -> tuple[np.ndarray, np.ndar
         for draw in task.draws
     ]
     prior = torch.stack(priors).detach().cpu().numpy()
-    whole = score_draws(model, task, scorer="listwise", batch_size=8)
+    whole = score_draws(LlaraScorer(model, "listwise", batch_size=8), task)
     head = whole - float(model.prior_weight.detach()) * prior
     return head.reshape(-1, 5), prior.reshape(-1, 5)
 
 
 def test_progress_counts_every_row_of_every_draw(llara: Llara, task: RankingTask) -> None:
     counted: list[int] = []
-    judge_llara("ours", llara, task, scorer="listwise", batch_size=4, on_progress=counted.append)
+    judge(LlaraScorer(llara, "listwise", batch_size=4), task, name="ours", on_progress=counted.append)
     assert sum(counted) == DRAWS * len(task.examples)
 
 
@@ -250,7 +257,7 @@ def test_evaluate_model_gives_the_same_numbers_as_judging(llara: Llara, split: S
     report = package.evaluate_model(llara, split.test, task.draws, scorer="listwise", baseline=recommender)
     assert [result.name for result in report.results] == ["sasrec", "hybrid LLaRA (listwise)"]
     assert report.baseline == "sasrec"
-    direct = judge_llara("x", llara, task, scorer="listwise", batch_size=16).result
+    direct = judge(LlaraScorer(llara, "listwise", batch_size=16), task, name="x").result
     assert (report.results[1].ranks == direct.ranks).all()
     alone = package.evaluate_model(llara, split.test, task.draws[:1])
     assert [result.name for result in alone.results] == [model_name(llara, llara.default_scorer)]

@@ -113,7 +113,7 @@ def test_recommend_refuses_what_it_cannot_answer(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("--task", "train"), ("--task must be test or validation", "'train'")),
+        (("--part", "train"), ("--part must be test or validation", "'train'")),
         (("--scorer", "magic"), ("--scorer must be", "'magic'")),
         (("--draws", "0"), ("--draws must be at least 1", "0")),
         (("--data", "no/such/data"), ("no/such/data",)),

@@ -163,19 +163,21 @@ def plan(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
-    part: Annotated[str, typer.Option("--task", help="Rows to rank: test or validation.")] = "test",
+    task: Annotated[str, typer.Option(help="What is asked: sequential or one of yours.")] = "sequential",
+    part: Annotated[str | None, typer.Option(help="Held-out rows: test, unless given, or validation.")] = None,
     rows: Annotated[
         str, typer.Option(help="last: one row per user, the protocol's; dense: every position of those users.")
     ] = "last",
     scorer: Annotated[
-        str, typer.Option(help="auto, answer, listwise, or all that were trained and free generation.")
+        str,
+        typer.Option(help="all: what was trained, and free generation; or auto, answer, listwise, one of yours."),
     ] = "all",
     draws: Annotated[int | None, typer.Option(help="Candidate draws; as in training unless given.")] = None,
     against: Annotated[
         list[Path] | None, typer.Option(help="Another run to show beside, judged on the same candidates; repeatable.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Dataset folder, if it has moved since training.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Where results go; default RUN/evaluations/TASK.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where results go; default RUN/evaluations/PART.")] = None,
     allow_leak: Annotated[
         list[str] | None,
         typer.Option(help="Evaluate although this leak check fails, such as item-order; repeatable."),
@@ -188,9 +190,10 @@ def evaluate(
     Example: llara evaluate runs/movielens-100k --against runs/movielens-100k-text-only
     """
     from llara.cli import console
-    from llara.run.arguments import require_known_evaluation, require_run_folder
+    from llara.run.arguments import chosen_task, require_known_evaluation, require_run_folder
 
-    require_known_evaluation(part=part, rows=rows, scorer=scorer, draws=draws)
+    task, part = chosen_task(task, part)
+    require_known_evaluation(task=task, part=part, rows=rows, scorer=scorer, draws=draws)
     for folder in (run, *(against or [])):
         require_run_folder(folder)
     from llara.cli.bars import showing_progress
@@ -200,6 +203,7 @@ def evaluate(
     console.setup_logging()
     with showing_progress() as listener:
         judged = Run.open(run).evaluate(
+            task=task,
             part=part,
             rows=rows,
             scorer=scorer,

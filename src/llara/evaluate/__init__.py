@@ -6,13 +6,12 @@ from llara.evaluate.figures import save_figures
 from llara.evaluate.judging import (
     Judged,
     evaluate_model,
+    judge,
     judge_generation,
-    judge_llara,
-    judge_recommender,
-    model_name,
+    score_draws,
 )
 from llara.evaluate.metrics import BoolArray, FloatArray, hit_ratio, hits_at, mrr, ndcg, target_ranks
-from llara.evaluate.model_result import ModelResult, Task
+from llara.evaluate.model_result import Asked, ModelResult
 from llara.evaluate.predictions import (
     Predictions,
     predictions_from_choices,
@@ -22,6 +21,7 @@ from llara.evaluate.predictions import (
 )
 from llara.evaluate.report import render_report, write_report
 from llara.evaluate.results import EvaluationReport, compare_results
+from llara.evaluate.scorers import SCORERS, LlaraScorer, ScorerMaterial, model_name, register_scorer
 from llara.evaluate.settings import EvaluateConfig
 from llara.evaluate.statistics import (
     Interval,
@@ -33,8 +33,21 @@ from llara.evaluate.statistics import (
 )
 from llara.evaluate.tables import markdown_table, results_table, summary_sentence
 from llara.evaluate.task import Part, RankingTask, build_task
+from llara.evaluate.tasks import (
+    TASKS,
+    Metric,
+    SequentialTask,
+    Task,
+    TaskMaterial,
+    metrics_of,
+    register_task,
+    task_named,
+)
 
 __all__ = [
+    "SCORERS",
+    "TASKS",
+    "Asked",
     "BoolArray",
     "Choice",
     "EvaluateConfig",
@@ -43,6 +56,8 @@ __all__ = [
     "FloatArray",
     "Interval",
     "Judged",
+    "LlaraScorer",
+    "Metric",
     "ModelResult",
     "PairedTest",
     "Part",
@@ -50,7 +65,10 @@ __all__ = [
     "PriorWeights",
     "RankingTask",
     "ReportContent",
+    "ScorerMaterial",
+    "SequentialTask",
     "Task",
+    "TaskMaterial",
     "Verdict",
     "bootstrap_interval",
     "build_task",
@@ -61,10 +79,10 @@ __all__ = [
     "fit_prior_weights",
     "hit_ratio",
     "hits_at",
+    "judge",
     "judge_generation",
-    "judge_llara",
-    "judge_recommender",
     "markdown_table",
+    "metrics_of",
     "model_name",
     "mrr",
     "ndcg",
@@ -72,11 +90,15 @@ __all__ = [
     "predictions_from_choices",
     "predictions_from_scores",
     "read_predictions",
+    "register_scorer",
+    "register_task",
     "render_report",
     "results_table",
     "save_figures",
+    "score_draws",
     "summary_sentence",
     "target_ranks",
+    "task_named",
     "wilson_interval",
     "write_predictions",
     "write_report",

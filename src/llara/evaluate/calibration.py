@@ -8,10 +8,15 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from llara.data import IntArray
-from llara.evaluate.judging import recommended_scores, score_draws
+from llara.evaluate.judging import score_draws
 from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
+from llara.evaluate.scorers import LlaraScorer
 from llara.evaluate.task import RankingTask
 from llara.model import Llara
+from llara.recommender import RecommenderScorer
+
+_NOTHING = 1e-6
+"""A fitted weight below this is the bound of the search, 0, reached but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def fit_prior_weights(head: FloatArray, prior: FloatArray, target_column: IntArr
 
     start = np.array([1.0, learned])
     found = minimize(loss, start, method="L-BFGS-B", bounds=[(0.0, None), (0.0, None)])
-    return PriorWeights(float(found.x[0]), float(found.x[1]), loss(start), float(found.fun))
+    head_weight, prior_weight = (0.0 if weight < _NOTHING else float(weight) for weight in found.x)
+    return PriorWeights(head_weight, prior_weight, loss(start), float(found.fun))
 
 
 def calibrate_prior(llara: Llara, task: RankingTask, *, batch_size: int) -> PriorWeights:
@@ -88,8 +94,8 @@ def _parts(llara: Llara, task: RankingTask, *, batch_size: int) -> tuple[FloatAr
     learned = llara.prior_weight.detach().clone()
     llara.prior_weight.zero_()
     try:
-        head = score_draws(llara, task, scorer="listwise", batch_size=batch_size)
+        head = score_draws(LlaraScorer(llara, "listwise", batch_size=batch_size), task)
     finally:
         llara.prior_weight.copy_(learned)
-    prior = recommended_scores(llara.recommender, task).double().log_softmax(dim=-1).numpy()
+    prior = torch.from_numpy(score_draws(RecommenderScorer(llara.recommender), task)).log_softmax(dim=-1).numpy()
     return head.reshape(-1, head.shape[2]), prior.reshape(-1, prior.shape[2])

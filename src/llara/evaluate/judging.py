@@ -1,11 +1,10 @@
 """Judging: models rank the same frozen candidates, and are counted by the rank of each target."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from llara.data import CandidateSet, Examples
 from llara.errors import DataError
@@ -13,11 +12,11 @@ from llara.evaluate.metrics import FloatArray
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.predictions import Predictions, predictions_from_choices, predictions_from_scores
 from llara.evaluate.results import EvaluationReport, compare_results
+from llara.evaluate.scorers import LlaraScorer, check_scores
 from llara.evaluate.task import RankingTask
-from llara.model import Llara, ScorerName, chosen_columns, generate_answers, score_candidates
-from llara.recommender import Recommender
+from llara.model import Llara, ScorerName, chosen_columns, generate_answers
+from llara.recommender import Progress, Recommender, RecommenderScorer, Scorer
 
-Progress = Callable[[int], None]
 _ROWS_AT_ONCE = 512
 """Rows whose prompts, of all draws, are held in memory."""
 
@@ -61,69 +60,40 @@ def evaluate_model(
                 "Draw the candidates from these examples."
             )
     task = RankingTask("test", examples, tuple(candidates), examples.user_index.tolist(), llara.catalog.item_ids)
-    chosen = scorer or llara.default_scorer
-    judged = [judge_llara(model_name(llara, chosen), llara, task, scorer=chosen, batch_size=batch_size)]
+    judged = [judge(LlaraScorer(llara, scorer or llara.default_scorer, batch_size=batch_size), task)]
     if baseline is not None:
-        judged.insert(0, judge_recommender(baseline.name, baseline, task))
+        judged.insert(0, judge(RecommenderScorer(baseline), task))
     return compare_results([entry.result for entry in judged], baseline=baseline.name if baseline is not None else None)
 
 
-def model_name(llara: Llara, scorer: str) -> str:
-    """How tables call a LLaRA: by prompt kind and way of scoring."""
-    kind = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
-    return f"{kind} ({scorer})"
+def judge(scorer: Scorer, task: RankingTask, *, name: str | None = None, on_progress: Progress | None = None) -> Judged:
+    """Rank every draw's candidates with any scorer.
 
+    Args:
+        scorer: Who scores.
+        task: Rows and their frozen candidates.
+        name: As in tables; None: the scorer's own.
+        on_progress: Told how many rows were just finished; `draws * N` in all.
 
-def judge_recommender(name: str, recommender: Recommender, task: RankingTask) -> Judged:
-    """Rank every draw's candidates with a conventional recommender."""
+    Raises:
+        ConfigError: If the scorer does not give one score per candidate.
+    """
     started = time.perf_counter()
-    scores = recommended_scores(recommender, task).double().numpy()
-    return _judged(name, scores, task, time.perf_counter() - started)
+    scores = score_draws(scorer, task, on_progress=on_progress)
+    return _judged(name or scorer.name, scores, task, time.perf_counter() - started)
 
 
-@torch.inference_mode()
-def recommended_scores(recommender: Recommender, task: RankingTask) -> torch.Tensor:
-    """The recommender's scores of all draws, on the CPU, [draws, N, C]."""
-    history = torch.from_numpy(task.examples.history).to(recommender.device)
-    draws = [recommender.score(history, torch.from_numpy(draw.items).to(recommender.device)) for draw in task.draws]
-    return torch.stack(draws).cpu()
-
-
-def score_draws(
-    llara: Llara, task: RankingTask, *, scorer: ScorerName, batch_size: int, on_progress: Progress | None = None
-) -> FloatArray:
-    """LLaRA's scores of all draws, [draws, N, C]: those of a history together, which reads its beginning once."""
-    histories, candidates = task.examples.histories(), task.candidate_items
+def score_draws(scorer: Scorer, task: RankingTask, *, on_progress: Progress | None = None) -> FloatArray:
+    """Scores of all draws, [draws, N, C]: those of a history in one call, so that its beginning can be read once."""
+    history, candidates = task.examples.history, task.candidate_items
     scores = np.empty(candidates.shape)
-    for first in range(0, len(histories), _ROWS_AT_ONCE):
+    for first in range(0, len(history), _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)
         some = candidates[:, rows]
-        found = score_candidates(
-            llara,
-            histories[rows] * len(task.draws),
-            some.reshape(-1, candidates.shape[2]).tolist(),
-            scorer=scorer,
-            hybrid=llara.uses_behavior,
-            batch_size=batch_size,
-            on_progress=on_progress,
-        )
-        scores[:, rows] = found.reshape(some.shape)
+        asked = some.reshape(-1, candidates.shape[2])
+        found = scorer.score(np.tile(history[rows], (len(task.draws), 1)), asked, on_progress=on_progress)
+        scores[:, rows] = check_scores(scorer, found, asked).reshape(some.shape)
     return scores
-
-
-def judge_llara(
-    name: str,
-    llara: Llara,
-    task: RankingTask,
-    *,
-    scorer: ScorerName,
-    batch_size: int,
-    on_progress: Progress | None = None,
-) -> Judged:
-    """Rank every draw's candidates with LLaRA, by answer likelihood or by the listwise head."""
-    started = time.perf_counter()
-    scores = score_draws(llara, task, scorer=scorer, batch_size=batch_size, on_progress=on_progress)
-    return _judged(name, scores, task, time.perf_counter() - started)
 
 
 def judge_generation(

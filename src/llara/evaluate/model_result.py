@@ -12,7 +12,7 @@ from llara.evaluate import metrics
 from llara.evaluate.metrics import BoolArray, FloatArray, Scores
 from llara.evaluate.statistics import Interval, bootstrap_interval, wilson_interval
 
-Task = Literal["sampled ranking", "full ranking", "free generation"]
+Asked = Literal["sampled ranking", "full ranking", "free generation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class ModelResult:
     num_candidates: int
     candidate_hashes: tuple[str, ...]
     seconds: float
-    task: Task = "sampled ranking"
+    task: Asked = "sampled ranking"
     valid: BoolArray | None = None
     users: IntArray | None = None
 
@@ -71,7 +71,7 @@ class ModelResult:
         target_column: IntArray,
         candidate_hashes: Sequence[str],
         seconds: float,
-        task: Task = "sampled ranking",
+        task: Asked = "sampled ranking",
         users: IntArray | None = None,
     ) -> "ModelResult":
         """Rank the targets of every draw.

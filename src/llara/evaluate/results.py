@@ -13,6 +13,7 @@ from llara.data.files import write_atomically
 from llara.errors import DataError
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.statistics import Interval, PairedTest, paired_test
+from llara.evaluate.tasks import SEQUENTIAL, metrics_of
 from llara.leakage import LeakageFinding
 
 FORMAT_VERSION = 1
@@ -28,6 +29,7 @@ class EvaluationReport:
         comparisons: Paired test of HR@1 against the baseline, by model name, without the baseline itself.
         level: Confidence of all intervals.
         known_leaks: Leaks of the data that were allowed: what the numbers measure beside what they should.
+        task: Name of the task, whose metrics tables show.
     """
 
     results: tuple[ModelResult, ...]
@@ -35,6 +37,7 @@ class EvaluationReport:
     comparisons: Mapping[str, PairedTest]
     level: float = 0.95
     known_leaks: tuple[LeakageFinding, ...] = ()
+    task: str = SEQUENTIAL.name
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -90,6 +93,7 @@ class EvaluationReport:
             "num_candidates": self.num_candidates,
             "random_hit_ratio": self.random_hit_ratio,
             "candidate_hashes": list(self.candidate_hashes),
+            "task": self.task,
             "baseline": self.baseline,
             "level": self.level,
             "known_leaks": [asdict(leak) for leak in self.known_leaks],
@@ -100,6 +104,7 @@ class EvaluationReport:
         """Every rank that the numbers are made of, and the numbers for whoever reads the text without us."""
         content = {
             "format_version": FORMAT_VERSION,
+            "task": self.task,
             "summary": self.summary(),
             "level": self.level,
             "baseline": self.baseline,
@@ -127,7 +132,9 @@ class EvaluationReport:
             results = tuple(_result_from(model) for model in content["models"])
             comparisons = {name: _test_from(test) for name, test in content["comparisons"].items()}
             leaks = tuple(LeakageFinding(**leak) for leak in content.get("known_leaks", []))
-            return cls(results, content["baseline"], comparisons, content["level"], leaks)
+            return cls(
+                results, content["baseline"], comparisons, content["level"], leaks, content.get("task", SEQUENTIAL.name)
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"expected an evaluation report as JSON, found something else ({type(error).__name__}: {error}). "
@@ -232,6 +239,7 @@ def _model_summary(report: EvaluationReport, result: ModelResult) -> dict[str, A
         "mrr": _number(result.mrr),
         "valid_ratio": result.valid_ratio,
         "hit_ratio_given_valid": _number(result.hit_ratio_given_valid),
+        **{metric.key: _number(metric.value(result)) for metric in metrics_of(report.task)},
         "versus_baseline": None if comparison is None else asdict(comparison),
         "seconds": result.seconds,
     }

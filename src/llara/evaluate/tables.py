@@ -12,6 +12,7 @@ from rich.text import Text
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.results import EvaluationReport
 from llara.evaluate.statistics import FEW_USERS, Interval, PairedTest
+from llara.evaluate.tasks import metrics_of
 
 _SIGNS = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie", "not decided": "not decided"}
 _SUPPORT = {
@@ -35,10 +36,7 @@ def column_titles(report: EvaluationReport) -> tuple[str, ...]:
         "model",
         "hits / rows",
         f"HR@1 [{report.level:.0%} interval]",
-        "HR@5",
-        "NDCG@10",
-        "MRR",
-        "ValidRatio",
+        *(metric.title for metric in metrics_of(report.task)),
         f"vs {report.baseline}" if report.baseline else "vs recommender",
         "seconds",
     )
@@ -143,10 +141,7 @@ def _cells(report: EvaluationReport, result: ModelResult) -> tuple[str, ...]:
         result.name,
         f"{result.hits:,} / {result.total:,}",
         f"{result.hr(1):.3f} {format_interval(result.hit_interval(level=report.level))}",
-        format_ratio(result.hr(5)),
-        format_ratio(result.ndcg(10)),
-        format_ratio(result.mrr),
-        format_ratio(result.valid_ratio),
+        *(format_ratio(metric.value(result)) for metric in metrics_of(report.task)),
         _versus(report, result),
         f"{result.seconds:,.1f}",
     )

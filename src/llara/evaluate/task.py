@@ -1,7 +1,7 @@
 """What models are judged on: frozen candidate draws of one part of a split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ class RankingTask:
         draws: Candidate sets, one per draw; each [N, C].
         user_ids: The source's id of each row's user, [N].
         item_ids: The source's id by item index; entry 0 is padding.
+        task: Name of the task that chose them, whose metrics tables show.
     """
 
     part: Part
@@ -29,10 +30,11 @@ class RankingTask:
     draws: tuple[CandidateSet, ...]
     user_ids: Sequence[int | str]
     item_ids: Sequence[int | str]
+    task: str = "sequential"
 
     def first_draws(self, count: int) -> "RankingTask":
         """The same task with fewer draws."""
-        return RankingTask(self.part, self.examples, self.draws[:count], self.user_ids, self.item_ids)
+        return replace(self, draws=self.draws[:count])
 
     @property
     def users(self) -> IntArray | None:

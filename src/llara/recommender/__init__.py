@@ -10,6 +10,7 @@ from llara.recommender.imported import ImportedEmbeddings
 from llara.recommender.popularity import Popularity
 from llara.recommender.registry import RECOMMENDERS, RecommenderConfig, build_recommender
 from llara.recommender.sasrec import SASRec, SASRecConfig
+from llara.recommender.scorer import CatalogScorer, Progress, RecommenderScorer, Scorer
 from llara.recommender.store import load_recommender, save_recommender
 from llara.recommender.vector_files import ImportedConfig, import_embeddings
 
@@ -17,6 +18,7 @@ __all__ = [
     "RECOMMENDERS",
     "Caser",
     "CaserConfig",
+    "CatalogScorer",
     "EpochRecord",
     "FitConfig",
     "FitReport",
@@ -26,10 +28,13 @@ __all__ = [
     "ImportedConfig",
     "ImportedEmbeddings",
     "Popularity",
+    "Progress",
     "Recommender",
     "RecommenderConfig",
+    "RecommenderScorer",
     "SASRec",
     "SASRecConfig",
+    "Scorer",
     "SequentialRecommender",
     "best_device",
     "build_recommender",

@@ -1,39 +1,30 @@
-"""Evaluating a run: every model on the same frozen candidates, predictions and report."""
+"""Judging a run: every model on the same frozen candidates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-from llara.data import Dataset, Split, write_candidates
+from llara.data import Split
 from llara.evaluate import (
+    SCORERS,
     Choice,
     EvaluationReport,
     ExamplePrompt,
     Judged,
     RankingTask,
-    ReportContent,
+    ScorerMaterial,
     compare_results,
+    judge,
     judge_generation,
-    judge_llara,
-    judge_recommender,
     model_name,
-    save_figures,
-    summary_sentence,
-    write_predictions,
-    write_report,
 )
 from llara.leakage import LeakageFinding
 from llara.model import Llara, ScorerName
 from llara.prompt import render_prompt
-from llara.recommender import Popularity
-from llara.run.config import RunConfig, config_to_dict
+from llara.recommender import Scorer
+from llara.run.config import RunConfig
 from llara.run.events import Listener, ignore, stage
-from llara.run.folder import EVALUATION_FILE
-from llara.run.names import file_stems
-from llara.train import read_metrics
 
-PREDICTIONS_FOLDER, CANDIDATES_FOLDER = "predictions", "candidates"
+_BASELINES = ("popularity", "recommender")
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ def evaluate_run(
     task: RankingTask,
     *,
     config: RunConfig,
-    scorers: Sequence[ScorerName] | None = None,
+    scorers: Sequence[str] | None = None,
     others: Sequence[Judged] = (),
     leakage: tuple[LeakageFinding, ...] = (),
     listener: Listener = ignore,
@@ -76,35 +67,35 @@ def evaluate_run(
         split: Its training part gives the popularity.
         task: Rows and frozen candidates.
         config: Draws of free generation, batch size, examples.
-        scorers: How LLaRA scores; None: every way it was trained for, the default first, and free generation.
+        scorers: Names of `SCORERS`, judged beside popularity and the recommender; None: every way that LLaRA was
+            trained for, the default first, and free generation.
         others: Results of other runs on the same candidates, shown beside.
         leakage: What the leak checks found; results carry the leaks.
         listener: Told of progress.
     """
-    popularity = Popularity.from_sequences(split.train_sequences, num_items=llara.catalog.num_items)
-    judged = [
-        judge_recommender("popularity", popularity, task),
-        judge_recommender(llara.recommender.name, llara.recommender, task),
-        *others,
-    ]
-    batch_size = config.evaluate.batch_size
-    for scorer in scorers or trained_scorers(llara, config):
-        name = model_name(llara, scorer)
-        with stage(listener, f"ranking with {name}", len(task.draws) * len(task.examples)) as advance:
-            judged.append(judge_llara(name, llara, task, scorer=scorer, batch_size=batch_size, on_progress=advance))
+    material = ScorerMaterial(llara, split, config.evaluate.batch_size)
+    names = (*_BASELINES, *(scorers or trained_scorers(llara, config)))
+    judged = [_judge_shown(SCORERS[name](material), task, listener) for name in dict.fromkeys(names)]
+    judged[len(_BASELINES) : len(_BASELINES)] = others
     written = _judge_generation(llara, task, config=config, listener=listener) if scorers is None else None
-    together = written is not None and written.result.draws == len(task.draws)
     known = tuple(finding for finding in leakage if finding.level == "leak")
+    together = written is not None and written.result.draws == len(task.draws)
+    table = [*judged, written] if written is not None and together else judged
+    compared = compare_results([entry.result for entry in table], baseline=llara.recommender.name)
     generation = None
-    if written is not None and not together:
-        generation = replace(compare_results([written.result]), known_leaks=known)
-    ranked = [*judged, written] if written is not None and together else judged
-    compared = compare_results([entry.result for entry in ranked], baseline=llara.recommender.name)
     if written is not None:
         judged.append(written)
+        if not together:
+            generation = replace(compare_results([written.result]), known_leaks=known, task=task.task)
     by_name = {entry.result.name: entry for entry in judged}
     examples = example_prompts(llara, task, by_name, count=config.evaluate.examples)
-    return Evaluated(replace(compared, known_leaks=known), generation, by_name, examples, task, leakage)
+    report = replace(compared, known_leaks=known, task=task.task)
+    return Evaluated(report, generation, by_name, examples, task, leakage)
+
+
+def _judge_shown(scorer: Scorer, task: RankingTask, listener: Listener) -> Judged:
+    with stage(listener, f"ranking with {scorer.name}", len(task.draws) * len(task.examples)) as advance:
+        return judge(scorer, task, on_progress=advance)
 
 
 def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, listener: Listener) -> Judged | None:
@@ -150,78 +141,3 @@ def example_prompts(
             )
         )
     return tuple(shown)
-
-
-def save_evaluation(
-    folder: Path,
-    evaluated: Evaluated,
-    *,
-    config: RunConfig,
-    dataset: Dataset,
-    split: Split,
-    metrics_folder: Path | None = None,
-) -> None:
-    """Write evaluation.json, predictions, candidates, figures and report.html into a folder.
-
-    `metrics_folder` is where the training's metrics are, if not in `folder`.
-    """
-    evaluated.report.save(folder / EVALUATION_FILE)
-    if evaluated.generation is not None:
-        evaluated.generation.save(folder / "generation.json")
-    for number, draw in enumerate(evaluated.task.draws):
-        write_candidates(
-            folder / CANDIDATES_FOLDER / f"{evaluated.task.part}-{number:02}.parquet",
-            draw,
-            examples=evaluated.task.examples,
-            catalog=dataset.catalog,
-        )
-    (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
-    for name, stem in file_stems(list(evaluated.judged)).items():
-        write_predictions(folder / PREDICTIONS_FOLDER / f"{stem}.parquet", evaluated.judged[name].predictions)
-    content = report_content(metrics_folder or folder, evaluated, config=config, dataset=dataset, split=split)
-    write_report(folder / "report.html", content)
-    save_figures(folder / "figures", content)
-
-
-def report_content(
-    folder: Path, evaluated: Evaluated, *, config: RunConfig, dataset: Dataset, split: Split
-) -> ReportContent:
-    """Everything that report.html shows."""
-    notes = [
-        "All models ranked the same candidates; negatives are drawn once per draw and row.",
-        "Draws of candidates are averaged within a user; intervals are over users.",
-    ]
-    if evaluated.generation is not None:
-        result = evaluated.generation.results[0]
-        notes.append(
-            f"Free generation on {result.draws} draw(s): {result.hits} of {result.total} answers right "
-            f"(HR@1 {result.hr(1):.3f}), ValidRatio {result.valid_ratio:.3f}."
-        )
-    if "simulated" in str(dataset.info.origin.get("interactions", "")):
-        notes.append("The readers of this data set are simulated: its numbers say nothing about real readers.")
-    return ReportContent(
-        title=f"LLaRA on {dataset.info.name}",
-        summary=summary_sentence(evaluated.report),
-        evaluation=evaluated.report,
-        settings=config_to_dict(config),
-        data_facts=data_facts(dataset, split),
-        training_metrics=read_metrics(folder),
-        examples=evaluated.examples,
-        leakage=evaluated.leakage,
-        notes=notes,
-    )
-
-
-def data_facts(dataset: Dataset, split: Split) -> dict[str, Any]:
-    """Counts of the data and its split."""
-    return {
-        "data set": dataset.info.name,
-        "users": dataset.info.num_users,
-        "items": dataset.info.num_items,
-        "interactions": dataset.info.num_interactions,
-        "split": split.name,
-        "training rows": len(split.train),
-        "validation rows": len(split.validation),
-        "test rows": len(split.test),
-        "interactions sha256": dataset.info.interactions_sha256,
-    }

@@ -94,6 +94,7 @@ class Run:
     def evaluate(
         self,
         *,
+        task: str = "sequential",
         part: str = "test",
         rows: str = "last",
         scorer: str = "all",
@@ -108,9 +109,11 @@ class Run:
         """Rank candidates again, into a folder of its own; the run itself is not changed.
 
         Args:
+            task: What is asked, see `llara.evaluate.TASKS`.
             part: Rows to rank: test or validation.
             rows: last: one row per user; dense: every position of those users.
-            scorer: auto, answer, listwise, or all that were trained and free generation.
+            scorer: all (what was trained, and free generation), auto (the default), or one of
+                `llara.evaluate.SCORERS`.
             draws: Candidate draws; None: as in training.
             against: Other runs to show beside, judged on the same candidates.
             data: Dataset folder, if it has moved since training.
@@ -125,6 +128,7 @@ class Run:
         """
         return reevaluate(
             self.folder,
+            task=task,
             part=part,
             rows=rows,
             scorer=scorer,

@@ -17,12 +17,12 @@ from llara.model import AdaptConfig, BackboneConfig, NanoConfig
 from llara.prompt import PromptConfig
 from llara.recommender import FitConfig, RecommenderConfig
 from llara.run.config import DataConfig, RunConfig, override_config
-from llara.run.evaluation import save_evaluation
 from llara.run.events import Listener, Notice, ignore
 from llara.run.folder import refuse_taken_run
 from llara.run.integrity import record_files
 from llara.run.lock import hold, write_owner
 from llara.run.pipeline import FinishedRun
+from llara.run.reporting import save_evaluation
 from llara.run.side_by_side import train_both
 from llara.run.start import make_start
 from llara.train import CurriculumConfig, ObjectiveConfig, OptimizerConfig, PracticeConfig, TrainConfig

@@ -1,22 +1,35 @@
 """`llara evaluate`: judge a finished run again, alone or beside other runs, on the same candidates."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llara.data import Dataset, Split, held_out_examples, load_dataset, new_folder, split_dataset
+from llara.data import Dataset, Split, load_dataset, new_folder, split_dataset
 from llara.errors import ConfigError, DataError
-from llara.evaluate import Judged, PairedTest, Part, RankingTask, build_task, judge_llara, model_name, paired_test
+from llara.evaluate import (
+    SCORERS,
+    Judged,
+    LlaraScorer,
+    PairedTest,
+    Part,
+    RankingTask,
+    ScorerMaterial,
+    TaskMaterial,
+    judge,
+    paired_test,
+    task_named,
+)
 from llara.leakage import refuse_unknown_leaks
-from llara.model import Llara, ScorerName
+from llara.model import Llara
 from llara.run.arguments import require_known_evaluation
 from llara.run.choices import trained_scorer
 from llara.run.config import RunConfig
-from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation
+from llara.run.evaluation import Evaluated, evaluate_run
 from llara.run.events import Listener, ignore
 from llara.run.folder import fingerprint_data, read_config, read_manifest
 from llara.run.leaks import accept_data
 from llara.run.names import distinct_names
+from llara.run.reporting import save_evaluation
 
 EVALUATION_MARKER = ".llara-evaluation"
 """In every folder that `llara evaluate` makes; evaluation.json lies in runs as well, which nothing may replace."""
@@ -82,6 +95,7 @@ def reevaluate(
     run: Path,
     *,
     part: str,
+    task: str = "sequential",
     rows: str,
     scorer: str,
     draws: int | None,
@@ -98,28 +112,29 @@ def reevaluate(
         ConfigError: If an option is unknown or the output exists.
         DataError: If runs were not trained on the same data, or it leaks in a way that is not allowed.
     """
-    require_known_evaluation(part=part, rows=rows, scorer=scorer, draws=draws)
+    require_known_evaluation(task=task, part=part, rows=rows, scorer=scorer, draws=draws)
     chosen: Part = "test" if part == "test" else "validation"
     refuse_unknown_leaks(allow_leaks, where="--allow-leak")
     beside = dict(zip(distinct_names([run, *against])[1:], against, strict=True))
     opened = open_finished(run, data)
     scorers = _scorers(opened, scorer)
-    task = _task(opened, chosen, draws, dense=rows == "dense")
-    leakage = accept_data(opened.config, opened.dataset, opened.split, task, also_allowed=allow_leaks)
-    others = {name: _comparable(other, task, data=data) for name, other in beside.items()}
-    folder = output or run / "evaluations" / (part if rows == "last" else f"{part}-{rows}")
+    asked = _rows(opened, task, chosen, draws, dense=rows == "dense")
+    leakage = accept_data(opened.config, opened.dataset, opened.split, asked, also_allowed=allow_leaks)
+    others = {name: _comparable(other, asked, data=data) for name, other in beside.items()}
+    folder = output or run / "evaluations" / _folder_name(task, part, rows)
     with new_folder(folder, force=force, marker=EVALUATION_MARKER) as partial:
         llara = opened.load_model()
-        judged = [_judge_other(name, other, task) for name, other in others.items()]
+        judged = [_judge_other(name, other, asked) for name, other in others.items()]
         evaluated = evaluate_run(
-            llara, opened.split, task, config=opened.config, scorers=scorers, others=judged, leakage=leakage,
+            llara, opened.split, asked, config=opened.config, scorers=scorers, others=judged, leakage=leakage,
             listener=listener,
         )  # fmt: skip
         save_evaluation(
             partial, evaluated, config=opened.config, dataset=opened.dataset, split=opened.split, metrics_folder=run
         )
+    material = ScorerMaterial(llara, opened.split, opened.config.evaluate.batch_size)
     own = llara.default_scorer
-    model = model_name(llara, own if scorers is None or own in scorers else scorers[0])
+    model = SCORERS[own if scorers is None or own in scorers else scorers[0]](material).name
     return Reevaluated(
         folder, evaluated, model, _differences(evaluated, model, [entry.result.name for entry in judged])
     )
@@ -134,24 +149,28 @@ def _differences(evaluated: Evaluated, model: str, others: Sequence[str]) -> dic
     }
 
 
-def _task(opened: OpenedRun, part: Part, draws: int | None, *, dense: bool) -> RankingTask:
+def _folder_name(task: str, part: str, rows: str) -> str:
+    """What tells an evaluation from others of the run: the part, and what is not the protocol's."""
+    return "-".join([*([] if task == "sequential" else [task]), part, *([] if rows == "last" else [rows])])
+
+
+def _rows(opened: OpenedRun, name: str, part: Part, draws: int | None, *, dense: bool) -> RankingTask:
     config = opened.config
-    candidates, limit = config.data.candidates, config.evaluate.rows_limit
-    examples = None
-    if dense:
-        examples = held_out_examples(opened.dataset.log, opened.split, config.data.split, limit=limit, part=part)
-    return build_task(
-        opened.dataset, opened.split, part, candidates, draws=draws or candidates.draws, examples=examples
+    material = TaskMaterial(opened.dataset, opened.split, config.data.split, config.data.candidates)
+    task = task_named(name)
+    rows = task.rows(
+        material, part, draws=draws or config.data.candidates.draws, dense=dense, limit=config.evaluate.rows_limit
     )
+    return replace(rows, task=task.name)
 
 
-def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
+def _scorers(opened: OpenedRun, scorer: str) -> list[str] | None:
     if scorer == "all":
         return None
     if scorer == "auto":
         return [trained_scorer(opened.config)]
-    if scorer == "answer":
-        return ["answer"]
+    if scorer != "listwise":
+        return [scorer]
     if "listwise" not in opened.config.train.objective.trains:
         raise ConfigError(
             f"--scorer listwise needs a trained listwise head; this run's train.objective.name is "
@@ -164,7 +183,7 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[ScorerName] | None:
 def _comparable(run: Path, task: RankingTask, *, data: Path | None) -> OpenedRun:
     """Another run, refused unless its candidates are the same item by item; before anything is scored."""
     opened = open_finished(run, data)
-    theirs = _task(opened, task.part, len(task.draws), dense=task.users is not None)
+    theirs = _rows(opened, task.task, task.part, len(task.draws), dense=task.users is not None)
     if theirs.hashes != task.hashes or list(theirs.item_ids) != list(task.item_ids):
         raise DataError(
             f"{run} was trained with other candidates, split or item permutation, so its numbers do not compare. "
@@ -177,5 +196,5 @@ def _judge_other(name: str, opened: OpenedRun, task: RankingTask) -> Judged:
     """The other run's ranking, by what it was trained for; its model is freed afterwards."""
     llara = opened.load_model()
     scorer = llara.default_scorer
-    shown = f"{model_name(llara, scorer)}, {name}"
-    return judge_llara(shown, llara, task, scorer=scorer, batch_size=opened.config.evaluate.batch_size)
+    own = LlaraScorer(llara, scorer, batch_size=opened.config.evaluate.batch_size)
+    return judge(own, task, name=f"{own.name}, {name}")

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from llara.leakage import LeakageFinding
 from llara.model import Llara
-from llara.run.evaluation import Evaluated, evaluate_run, save_evaluation, trained_scorers
+from llara.run.evaluation import Evaluated, evaluate_run, trained_scorers
 from llara.run.material import Material
+from llara.run.reporting import save_evaluation
 from llara.run.stages.scoring import seconds_to_generate, seconds_to_score
 from llara.run.stages.stage import Place, Probed, StagePlan
 

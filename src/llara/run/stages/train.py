@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from llara.data import Examples
-from llara.evaluate import calibrated_hit_ratio, judge_llara
+from llara.evaluate import LlaraScorer, calibrated_hit_ratio, judge
 from llara.model import Llara
 from llara.recommender import FoldRecommenders
 from llara.run.choices import uses_prior
@@ -62,7 +62,7 @@ class TrainStage:
         scorer = llara.default_scorer
         if scorer == "listwise" and uses_prior(self.material.config):
             return calibrated_hit_ratio(llara, validation, batch_size=batch_size)
-        judged = judge_llara("validation", llara, validation, scorer=scorer, batch_size=batch_size)
+        judged = judge(LlaraScorer(llara, scorer, batch_size=batch_size), validation)
         return judged.result.hr(1)
 
     def probe(self, seconds: float) -> Probed[None]:
