@@ -1,8 +1,10 @@
 """A task and a scorer of one's own, each registered from this one file, through the command line."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,21 +59,23 @@ def registered() -> Iterator[None]:
     del TASKS["mine"], SCORERS["smallest"]
 
 
-def test_a_task_of_ones_own_is_asked_and_shows_its_column(world: "World") -> None:
-    found = world.llara("evaluate", world.hybrid, "--task", "mine", "--scorer", "answer", "--json").json()
+def test_a_task_of_ones_own_is_asked_and_shows_its_column(world: "World", tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(world.hybrid, run)
+    found = world.llara("evaluate", run, "--task", "mine", "--scorer", "answer", "--json").json()
     evaluation = found["evaluation"]
     assert (evaluation["task"], evaluation["num_candidates"]) == ("mine", 2)
     for model in evaluation["models"]:
         assert model["odds"] == pytest.approx(model["hits"] / max(1, model["total"] - model["hits"]))
-    assert found["output"] == str(world.hybrid / "evaluations" / "mine-test")
-    shown = world.llara("evaluate", world.hybrid, "--task", "mine", "--scorer", "answer", "--force").out
+    assert found["output"] == str(run / "evaluations" / "mine-test")
+    shown = world.llara("evaluate", run, "--task", "mine", "--scorer", "answer", "--force").out
     assert "odds" in shown
     assert "NDCG@10" not in shown
-    assert "odds</th>" in (world.hybrid / "evaluations" / "mine-test" / "report.html").read_text()
-    saved = EvaluationReport.load(world.hybrid / "evaluations" / "mine-test" / "evaluation.json")
+    assert "odds</th>" in (run / "evaluations" / "mine-test" / "report.html").read_text()
+    saved = EvaluationReport.load(run / "evaluations" / "mine-test" / "evaluation.json")
     assert saved.task == "mine"
     beside = world.llara(
-        "evaluate", world.hybrid, "--task", "mine", "--scorer", "answer", "--against", world.text_only, "--force",
+        "evaluate", run, "--task", "mine", "--scorer", "answer", "--against", world.text_only, "--force",
         "--json",
     ).json()  # fmt: skip
     assert len(beside["differences"]) == 1
