@@ -74,9 +74,11 @@ def evaluate_run(
         listener: Told of progress.
     """
     material = ScorerMaterial(llara, split, config.evaluate.batch_size)
-    names = (*_BASELINES, *(scorers or trained_scorers(llara, config)))
-    judged = [_judge_shown(SCORERS[name](material), task, listener) for name in dict.fromkeys(names)]
-    judged[len(_BASELINES) : len(_BASELINES)] = others
+    judged = [judge(SCORERS[name](material), task) for name in _BASELINES]  # seconds at most: no stage of their own
+    judged += others
+    for name in scorers or trained_scorers(llara, config):
+        if name not in _BASELINES:
+            judged.append(_judge_shown(SCORERS[name](material), task, listener))
     written = _judge_generation(llara, task, config=config, listener=listener) if scorers is None else None
     known = tuple(finding for finding in leakage if finding.level == "leak")
     together = written is not None and written.result.draws == len(task.draws)
