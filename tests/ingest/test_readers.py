@@ -77,7 +77,7 @@ def test_lines_are_counted_as_in_an_editor(tmp_path: Path) -> None:
         ("x.csv", b"a,b\n1,2\n1,2,3\n", r"x.csv line 3: expected 2 fields separated by ',', found 3"),
         ("x.dat", b"1::2::3\n1::2\n", r"x.dat line 2: expected 3 '::'-separated fields, found 2"),
         ("x.jsonl", b'{"a": 1}\n{"a":\n', r"x.jsonl line 2: expected one JSON object per line"),
-        ("x.jsonl", b'{"a": 1}\n\n[3]\n', r"x.jsonl line 3: expected a JSON object, found list"),
+        ("x.jsonl", b'{"a": 1}\n\n[3]\n', r"x.jsonl line 3: expected a JSON object, found a list of numbers"),
         ("x.csv", b"", r"x.csv is empty"),
         ("x.csv", b"\n\n", r"x.csv has no rows"),
         ("x.csv", b"a,b\n", r"x.csv has no rows"),

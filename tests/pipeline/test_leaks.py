@@ -46,10 +46,10 @@ def leaking_run(dataset: "World", sorted_data: Path) -> tuple[Path, str, str]:
 def test_check_shows_every_check_of_a_clean_set(dataset: "World") -> None:
     shown = dataset.llara("data", "check", dataset.data, "--candidates", "4")
     assert shown.code == 0
-    assert "leakage, split by users" in shown.out
+    assert "no leak found, split by users, by " in shown.out
     for name in CHECKS:
         assert name in shown.out
-    assert "0 errors, 1 warning, 0 leaks\n" in shown.out
+    assert "0 errors, 1 warning, 0 leaks: can be used\n" in shown.out
     found = dataset.llara("data", "check", dataset.data, "--candidates", "4", "--json").json()
     assert (found["ok"], found["leaks"], found["split"]) == (True, 0, "users")
     assert {finding["name"] for finding in found["leakage"]} == CHECKS

@@ -1,4 +1,7 @@
-"""Released rows: training and evaluation examples that somebody published, read as they are."""
+"""Released rows of a dataset folder: training and evaluation examples that somebody published, kept as they are.
+
+How they get into the folder is `llara.ingest.released`.
+"""
 
 from dataclasses import dataclass
 from typing import get_args

@@ -1,4 +1,4 @@
-"""Files as they lie on a disk: packed or not, with lines of a sane length."""
+"""Plain content of packed files (.gz, .zip), within limits of size, ratio and length of a line."""
 
 import gzip
 import tempfile

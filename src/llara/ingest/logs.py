@@ -1,4 +1,4 @@
-"""Importing: a log and a catalog become a dataset folder."""
+"""`import_log`: an interaction log and a catalog, in files of one's own, become a dataset folder."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

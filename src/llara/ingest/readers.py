@@ -1,4 +1,4 @@
-"""Tables as their publishers wrote them: CSV, TSV, other separated text, JSON Lines, Parquet, each row traceable."""
+"""`read_table`: one file of any kind as a table, each row traceable; separated text is left to `text_files`."""
 
 import codecs
 import json
@@ -175,7 +175,7 @@ def _json_complaint(plain: Path, name: str, types: Mapping[str, pl.DataType] | N
                     "line?"
                 )
             if not isinstance(record, dict):
-                return f"{name} line {number}: expected a JSON object, found {type(record).__name__}."
+                return f"{name} line {number}: expected a JSON object, found {_kind_of(record) or 'an empty value'}."
             for key, kind in ((key, _kind_of(record[key])) for key in record if not types or key in types):
                 first, at = kinds.setdefault(key, (kind, number)) if kind else ("", 0)
                 if first != kind:

@@ -1,4 +1,7 @@
-"""Importing released rows: training and evaluation examples that somebody published become a dataset folder."""
+"""`import_rows`: training and evaluation rows that somebody released become a dataset folder.
+
+How such a folder's rows are read again is `llara.data.released_rows`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

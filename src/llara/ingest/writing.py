@@ -1,4 +1,4 @@
-"""What a source gives, before it is shaped into a dataset folder: a log with a catalog, or released rows."""
+"""The last step of every import: a `RawLog` or `RawRows`, as a reader gives it, is shaped and written as a folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

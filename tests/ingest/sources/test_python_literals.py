@@ -135,7 +135,7 @@ def test_blank_lines_carriage_returns_and_a_byte_order_mark_move_no_line_number(
         ("{'a': nan}", r"expected a Python dict literal \(malformed node or string\)"),
         ("{[1]: 2}", "expected a Python dict literal"),
         ("{\x1fa\x1e: 1}", "expected a Python dict literal"),
-        ("['a']", "expected a Python dict literal, found list"),
+        ("['a']", "expected a Python dict literal, found a list"),
         ("{'a': {'b': 1}}", "'a' is a dict, expected a text or a number"),
         ("{'a': ['b']}", "'a' is a list, expected a text or a number"),
         ("{'l': {'b': 1}}", "'l' is a dict, expected a text or a number"),

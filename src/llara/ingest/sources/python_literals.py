@@ -28,6 +28,19 @@ _MARKS = "\x1f\x1e"
 _ESCAPE = r"""\\(?:[\\'"abfnrtv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})"""
 _DICT_INSIDE = "(\x1e: )" + rf"\{{(?:[^{{}}\x1f]|{_MARKED})*\}}"
 _SCALAR = rf"({_MARKED}|[^\x1f\[\]{{}},]+)"
+_KINDS: dict[type, str] = {
+    dict: "a dict",
+    list: "a list",
+    tuple: "a list",
+    set: "a set",
+    str: "a text",
+    bytes: "bytes",
+    int: "a number",
+    float: "a number",
+    bool: "a truth value",
+    complex: "a complex number",
+    type(None): "nothing",
+}
 _NOISE = re.compile(r" on line \d+|: <.*| \((?:detected|<unknown>).*")
 """What Python's own messages say about a line of a program, which this is none of."""
 _TEXTS = rf"(\[(?:[\[\], ]|{_MARKED})*\])(?:, {_MARKED}: |\}}$)"
@@ -169,7 +182,7 @@ def _fields(line: str, *, texts: Sequence[str], lists: Sequence[str]) -> tuple[s
         reason = _NOISE.sub("", str(error))
         raise ValueError(f"expected a Python dict literal ({reason}). Is the file complete?") from error
     if not isinstance(record, dict):
-        raise ValueError(f"expected a Python dict literal, found {type(record).__name__}.")
+        raise ValueError(f"expected a Python dict literal, found {_KINDS.get(type(record), 'something else')}.")
     return (*(_text(record, key) for key in texts), *(_list(record, key) for key in lists))
 
 
@@ -181,7 +194,7 @@ def _text(record: dict[str, object], key: str) -> str | None:
         return _representable(value)
     if isinstance(value, bool | int | float):
         return str(value)
-    raise ValueError(f"{key!r} is a {type(value).__name__}, expected a text or a number.")
+    raise ValueError(f"{key!r} is {_KINDS.get(type(value), 'something else')}, expected a text or a number.")
 
 
 def _list(record: dict[str, object], key: str) -> list[str] | None:
