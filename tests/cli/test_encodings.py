@@ -50,6 +50,8 @@ def test_json_is_whole_in_every_encoding(
     assert code == 0, told
     assert json.loads(shown.decode(encoding))["name"] == name
     assert "\u202e".encode() not in shown
+    code, _, told = llara("data", "describe", folder, encoding=f"{encoding}:strict")
+    assert code == 0, told
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
