@@ -1,6 +1,7 @@
 """`llara plan`: what a run takes, by the stages that the run itself records, without leaving anything behind."""
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,26 @@ def test_every_stage_that_a_run_can_have_is_planned(world: "World") -> None:
     ]
     limits = [stage["name"] for stage in plan["stages"] if stage["is_limit"]]
     assert limits == ["recommender", "prior folds", "practice"]
+
+
+def test_each_stage_says_how_certain_it_is(world: "World") -> None:
+    plan = world.llara("plan", world.config("planned"), "--json").json()
+    assert all(0.0 < stage["uncertainty"] <= 0.5 for stage in plan["stages"] if stage["name"] != "start")
+    assert 0.0 < plan["uncertainty"] <= 0.5
+    assert "may be off by" in world.llara("plan", world.config("planned")).out
+
+
+@pytest.mark.slow
+def test_a_large_model_is_planned_within_a_minute(world: "World") -> None:
+    large = (
+        "backbone.nano.hidden_size=768", "backbone.nano.num_layers=12", "backbone.nano.num_heads=12",
+        "backbone.adapt.steps=200", "practice.steps=100", "train.batch_size=128",
+    )  # fmt: skip
+    settings = [part for setting in large for part in ("--set", setting)]
+    started = time.perf_counter()
+    plan = world.llara("plan", world.config("planned"), *settings, "--json").json()
+    assert time.perf_counter() - started < 60
+    assert plan["seconds"] > 300
 
 
 def test_more_of_it_takes_longer(world: "World") -> None:

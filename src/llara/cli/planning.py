@@ -10,17 +10,27 @@ from llara.run.plan import Plan
 
 def show_plan(plan: Plan) -> None:
     """The plan as a table on stdout, what is uncertain marked."""
-    table = Table("stage", "what", "time", title=f"plan for {plan.device}", title_justify="left")
+    table = Table("stage", "what", "time", "may be off by", title=f"plan for {plan.device}", title_justify="left")
     for stage in plan.stages:
-        table.add_row(stage.name, stage.amount, ("at most " if stage.is_limit else "") + duration(stage.seconds))
+        table.add_row(
+            stage.name,
+            stage.amount,
+            ("at most " if stage.is_limit else "") + duration(stage.seconds),
+            share(stage.uncertainty),
+        )
     table.add_section()
     limits = any(stage.is_limit for stage in plan.stages)
-    table.add_row("whole run", "", ("at most " if limits else "") + duration(plan.seconds))
+    table.add_row("whole run", "", ("at most " if limits else "") + duration(plan.seconds), share(plan.uncertainty))
     console.out.print(table)
     memory = f"memory: about {plan.peak_bytes / 1e9:.1f} GB"
     if plan.peak_gpu_bytes is not None:
         memory += f", on the GPU {plan.peak_gpu_bytes / 1e9:.1f} GB"
     console.out.print(memory, highlight=False)
+
+
+def share(uncertainty: float) -> str:
+    """A share as a person reads it; empty where it is not worth a word."""
+    return f"{uncertainty:.0%}" if uncertainty >= 0.005 else ""
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,5 @@
 """`llara plan`: memory and time of a run, from a few probe steps of every stage, before anything is spent."""
 
-import resource
-import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +19,13 @@ from llara.run.stages import (
     StagePlan,
     TrainStage,
 )
+from llara.run.stages.memory import peak_bytes
+from llara.run.stages.probing import Budget
+
+_PROBE_SECONDS = 36.0
+"""Of all probes: with loading the program and the data, a plan is there within a minute."""
+_SHARES = (2.0, 3.0, 2.0, 5.0, 1.0, 3.0)
+"""Of recommender, backbone, practice, training, calibration, evaluation; what one leaves is for those after it."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,19 @@ class Plan:
         """Expected wall time of the whole run."""
         return sum(stage.seconds for stage in self.stages)
 
+    @property
+    def uncertainty(self) -> float:
+        """By which share `seconds` may well be off, if all stages are off in the same direction."""
+        return sum(stage.seconds * stage.uncertainty for stage in self.stages) / max(self.seconds, 1e-9)
+
     def as_json(self) -> dict[str, Any]:
         """The plan as plain values."""
-        return {**asdict(self), "stages": [asdict(stage) for stage in self.stages], "seconds": self.seconds}
+        return {
+            **asdict(self),
+            "stages": [asdict(stage) for stage in self.stages],
+            "seconds": self.seconds,
+            "uncertainty": self.uncertainty,
+        }
 
 
 def plan_run(config: RunConfig) -> Plan:
@@ -62,23 +77,19 @@ def plan_run(config: RunConfig) -> Plan:
     """
     started = time.perf_counter() - time.process_time()  # the program itself has been loaded meanwhile
     material = read_material(config)
-    plans: list[StagePlan | None] = [StagePlan("start", "loading program and data", time.perf_counter() - started)]
-    recommender = RecommenderStage(material).probe(0)
-    plans.append(recommender.plan)
-    plans.append(FoldsStage(material, recommender.value, whole_fit=recommender.plan).probe(0).plan)
-    model = AdaptStage(material, recommender.value).probe(0)
-    plans.append(model.plan)
-    plans.append(PracticeStage(material, model.value).probe(0).plan)
+    plans = [StagePlan("start", "loading program and data", time.perf_counter() - started)]
+    budget = Budget(_PROBE_SECONDS, _SHARES)
+    recommender = RecommenderStage(material).probe(budget.next())
+    folds = FoldsStage(material, recommender.value, whole_fit=recommender.plan).probe(0.0)
+    model = AdaptStage(material, recommender.value).probe(budget.next())
+    practice = PracticeStage(material, model.value).probe(budget.next())
     model.value.uses_behavior = uses_behavior(config)
     model.value.default_scorer = trained_scorer(config)
-    plans.append(TrainStage(material, model.value, None).probe(0).plan)
-    plans.append(CalibrateStage(material, model.value).probe(0).plan)
-    plans.append(EvaluateStage(material, model.value).probe(0).plan)
+    training = TrainStage(material, model.value, None).probe(budget.next())
+    calibration = CalibrateStage(material, model.value).probe(budget.next())
+    evaluation = EvaluateStage(material, model.value).probe(budget.next())
+    found = [recommender, folds, model, practice, training, calibration, evaluation]
+    plans += [probed.plan for probed in found if probed.plan is not None and probed.plan.seconds > 0]
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return Plan(tuple(plan for plan in plans if plan is not None and plan.seconds > 0), _peak_bytes(), gpu, device)
-
-
-def _peak_bytes() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return Plan(tuple(plans), peak_bytes() + max(plan.more_bytes for plan in plans), gpu, device)

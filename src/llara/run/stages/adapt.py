@@ -3,15 +3,19 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from llara.model import Llara
 from llara.recommender import Recommender
 from llara.run.events import Advance, stage
 from llara.run.material import Material
-from llara.run.stages.probing import per_step
+from llara.run.stages.probing import Repeats
+from llara.run.stages.speed import count_weights, product_speed
 from llara.run.stages.stage import Place, Probed, StagePlan
 
-_PROBE_STEPS = 16
+_PROBE_STEPS, _LEAST_STEPS = 16, 3
+_EFFICIENCY = 0.3
+"""Share of the speed of a large matrix product that a step reaches, rather less than more."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +39,42 @@ class AdaptStage:
             return self._build(steps, _notes(advance))
 
     def probe(self, seconds: float) -> Probed[Llara]:
-        """Load it, and a few steps of reading the catalog."""
-        steps = self.material.config.backbone.adapt.steps
+        """Load it, and a few steps of reading the catalog; smaller ones where the model is large."""
+        adapt = self.material.config.backbone.adapt
+        steps, batch_size = self._probe_size(seconds)
         moments: list[float] = []
         started = time.perf_counter()
-        llara = self._build(min(steps, _PROBE_STEPS), lambda _, __: moments.append(time.perf_counter()))
-        expected = time.perf_counter() - started + per_step(moments) * max(0, steps - len(moments))
-        return Probed(
-            llara, StagePlan(self.name, f"{steps} steps of reading the catalog" if steps else "loading", expected)
-        )
+        llara = self._build(steps, lambda _, __: moments.append(time.perf_counter()), batch_size=batch_size)
+        loading = time.perf_counter() - started
+        repeats = Repeats(most=steps, uncounted=2 if steps > 4 else 1, seconds=seconds)
+        for before, after in pairwise(moments):
+            repeats.add(after - before)
+        if steps < 2:
+            return Probed(llara, StagePlan(self.name, "loading", loading, uncertainty=0.1))
+        per_step = repeats.mean() * adapt.batch_size / batch_size
+        expected = loading - (moments[-1] - moments[0]) + (adapt.steps - 1) * per_step
+        spread = max(0.1 if batch_size == adapt.batch_size else 0.3, repeats.spread())
+        amount = f"{adapt.steps} steps of reading the catalog"
+        return Probed(llara, StagePlan(self.name, amount, expected, uncertainty=min(0.5, spread)))
 
-    def _build(self, steps: int, on_step: Callable[[int, float], None]) -> Llara:
+    def _probe_size(self, seconds: float) -> tuple[int, int]:
+        """Steps of a probe and blocks in each, guessed from the number of weights and the speed of a product."""
+        adapt = self.material.config.backbone.adapt
+        if adapt.steps < 2:
+            return adapt.steps, adapt.batch_size
+        weights = count_weights(self.material.config.backbone)
+        per_block = 6 * weights * adapt.block_tokens / (_EFFICIENCY * product_speed())
+        blocks = int(seconds / 2 / per_block)
+        steps = min(_PROBE_STEPS, adapt.steps, blocks // adapt.batch_size)
+        if steps >= _LEAST_STEPS or steps == adapt.steps:
+            return steps, adapt.batch_size
+        return min(_LEAST_STEPS, adapt.steps), max(1, min(adapt.batch_size, blocks // _LEAST_STEPS))
+
+    def _build(self, steps: int, on_step: Callable[[int, float], None], *, batch_size: int | None = None) -> Llara:
         config = self.material.config
-        backbone = replace(config.backbone, adapt=replace(config.backbone.adapt, steps=steps))
+        adapt = config.backbone.adapt
+        adapt = replace(adapt, steps=steps, batch_size=batch_size or adapt.batch_size)
+        backbone = replace(config.backbone, adapt=adapt)
         llara = Llara.from_backbone(
             backbone, self.recommender, self.material.dataset.catalog, config=config.llara, on_adapt_step=on_step
         )

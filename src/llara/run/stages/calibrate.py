@@ -7,7 +7,7 @@ from llara.model import Llara
 from llara.run.choices import uses_prior
 from llara.run.events import stage
 from llara.run.material import Material
-from llara.run.stages.scoring import seconds_to_score
+from llara.run.stages.scoring import expect_scoring
 from llara.run.stages.stage import Place, Probed, StagePlan
 
 
@@ -43,5 +43,8 @@ class CalibrateStage:
         """Some validation rows."""
         if not self.needed:
             return Probed(self.llara, None)
-        expected = seconds_to_score(self.material, self.llara, self.material.validation, self.llara.default_scorer)
-        return Probed(self.llara, StagePlan(self.name, "the validation rows once more", expected))
+        found = expect_scoring(
+            self.material, self.llara, self.material.validation, self.llara.default_scorer, seconds=seconds
+        )
+        plan = StagePlan(self.name, "the validation rows once more", found.seconds, uncertainty=found.uncertainty)
+        return Probed(self.llara, plan)

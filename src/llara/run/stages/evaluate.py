@@ -1,13 +1,13 @@
 """Judging every model on the same frozen candidates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llara.leakage import LeakageFinding
 from llara.model import Llara
 from llara.run.evaluation import Evaluated, evaluate_run, trained_scorers
 from llara.run.material import Material
 from llara.run.reporting import save_evaluation
-from llara.run.stages.scoring import seconds_to_generate, seconds_to_score
+from llara.run.stages.scoring import expect_generating, expect_scoring
 from llara.run.stages.stage import Place, Probed, StagePlan
 
 
@@ -43,10 +43,13 @@ class EvaluateStage:
         """Some rows by each scorer, and a batch of generated answers."""
         config, test = self.material.config, self.material.test
         scorers = trained_scorers(self.llara, config)
-        expected = sum(seconds_to_score(self.material, self.llara, test, scorer) for scorer in scorers)
         generated = config.evaluate.generation_draws if "answer" in config.train.objective.trains else 0
+        share = seconds / (len(scorers) + (1 if generated else 0))
+        parts = [expect_scoring(self.material, self.llara, test, scorer, seconds=share) for scorer in scorers]
         if generated:
-            expected += seconds_to_generate(self.material, self.llara, test) * generated
+            one = expect_generating(self.material, self.llara, test, seconds=share)
+            parts.append(replace(one, seconds=one.seconds * generated))
         amount = f"{len(test.examples):,} rows, {len(test.draws)} draws, by {', '.join(scorers)}"
         amount += f", {generated} generated" if generated else ""
-        return Probed(None, StagePlan(self.name, amount, expected))
+        expected, uncertainty = sum(part.seconds for part in parts), max(part.uncertainty for part in parts)
+        return Probed(None, StagePlan(self.name, amount, expected, uncertainty=uncertainty))

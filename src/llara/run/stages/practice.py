@@ -1,6 +1,5 @@
 """Practice on rows made from the catalog's text."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from dataclasses import dataclass, replace
 from llara.model import Llara
 from llara.run.events import Listener, stage
 from llara.run.material import Material
-from llara.run.stages.probing import per_step
+from llara.run.stages.probing import Repeats, expect
 from llara.run.stages.stage import Place, Probed, StagePlan
 from llara.train import StepRecord, practise
 
@@ -43,26 +42,45 @@ class PracticeStage:
         return self.llara
 
     def probe(self, seconds: float) -> Probed[Llara]:
-        """A few steps of each phase."""
-        config = self.material.config
-        steps, phases = config.practice.steps, config.practice.phases
+        """A few steps of each phase; smaller ones where the model is large."""
+        practice = self.material.config.practice
         if not self.needed:
             return Probed(self.llara, None)
-        moments: list[list[float]] = []
+        phases = len(practice.phases)
+
+        def once(rows: int) -> float:
+            return self._mean_step(rows, steps=1, uncounted=0)[0]
+
+        def steady(_: float) -> tuple[float, float]:
+            steps = min(_PROBE_STEPS, max(3, practice.steps // phases))
+            return self._mean_step(practice.batch_size, steps=steps, uncounted=1)
+
+        # Each try makes a step of every phase, of which one on average is measured.
+        found = expect(once, full=practice.batch_size, seconds=seconds / phases, steady=steady)
+        amount = f"{practice.steps} steps of {practice.batch_size} rows"
+        expected = found.seconds * practice.steps
+        plan = StagePlan(self.name, amount, expected, is_limit=True, uncertainty=found.uncertainty)
+        return Probed(self.llara, plan)
+
+    def _mean_step(self, rows: int, *, steps: int, uncounted: int) -> tuple[float, float]:
+        """Seconds of a step of so many rows, over all phases by their shares; and the spread as a share."""
+        config = self.material.config
+        phases = config.practice.phases
+        repeats: list[Repeats] = []
 
         def on_step(record: StepRecord) -> None:
             if record.step == 0:
-                moments.append([])
-            moments[-1].append(time.perf_counter())
+                repeats.append(Repeats(most=steps, uncounted=uncounted, seconds=0.0))
+            repeats[-1].add(rows / record.examples_per_second)
 
-        few = replace(config.practice, steps=min(steps, _PROBE_STEPS * len(phases)))
+        equal = tuple(replace(phase, share=1.0, enough=0.0) for phase in phases)
+        few = replace(config.practice, steps=steps * len(phases), phases=equal, batch_size=rows)
         practise(self.llara, few, objective=config.train.objective, seed=config.seed, on_step=on_step)
-        total = sum(phase.share for phase in phases)
-        expected = sum(
-            per_step(found) * steps * phase.share / total for found, phase in zip(moments, phases, strict=False)
-        )
-        amount = f"{steps} steps of {config.practice.batch_size} rows"
-        return Probed(self.llara, StagePlan(self.name, amount, expected, is_limit=True))
+        if not repeats:
+            return 0.0, 0.0  # the catalog is too small for any phase
+        shares = [phase.share for phase in phases[: len(repeats)]]
+        mean = sum(found.mean() * share for found, share in zip(repeats, shares, strict=True)) / sum(shares)
+        return mean, max(found.spread() for found in repeats) if steps > 2 else 0.0
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Fitting the conventional recommender."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,14 +16,18 @@ from llara.recommender import (
     build_recommender,
     fit_recommender,
     load_recommender,
+    rank_validation,
     save_recommender,
 )
 from llara.run.events import Advance, Listener, stage
 from llara.run.material import Material
+from llara.run.stages.probing import expect
 from llara.run.stages.stage import Place, Probed, StagePlan
 
 RECOMMENDER_FOLDER = "recommender"
-_PROBE_INTERACTIONS = 200_000
+_UNIT = 5000
+"""Interactions that a probe begins with."""
+_FEW_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -56,25 +61,36 @@ class RecommenderStage:
         return recommender
 
     def probe(self, seconds: float) -> Probed[Recommender]:
-        """Two epochs on some of the users."""
+        """Epochs on growing parts of the users, and one ranking of the validation rows."""
         recommender = build_untrained(self.material)
-        config = self.material.config.recommender
+        config, sequences = self.material.config.recommender, self.material.split.train_sequences
         if not isinstance(recommender, SequentialRecommender):
             return Probed(recommender, None)
-        sequences = self.material.split.train_sequences
-        users = int(np.searchsorted(sequences.offsets, _PROBE_INTERACTIONS, side="right")) - 1
-        some = sequences.select(np.arange(max(1, min(users, len(sequences)))))
-        moments: list[float] = []
-        fit_recommender(
-            recommender,
-            some,
-            validation=self.material.stopping_rows(),
-            config=replace(config.fit, epochs=2),
-            on_epoch=lambda record: moments.append(record.seconds),
-        )
-        per_epoch = (moments[-1] - moments[0]) * len(sequences.items) / len(some.items)
+        rows = self.material.stopping_rows()
+        started = time.perf_counter()
+        rank_validation(recommender, rows)
+        validation = time.perf_counter() - started
+        few, full = rows.select(np.arange(min(len(rows), _FEW_ROWS))), max(1, len(sequences.items) // _UNIT)
+
+        def epoch(units: int) -> float:
+            users = int(np.searchsorted(sequences.offsets, units * _UNIT, side="right")) - 1
+            some = sequences.select(np.arange(max(2, min(users, len(sequences)))))
+            moments: list[float] = []
+            fit_recommender(
+                recommender,
+                some,
+                validation=few,
+                config=replace(config.fit, epochs=2),
+                on_epoch=lambda record: moments.append(record.seconds),
+            )
+            return (moments[-1] - moments[0]) * min(units * _UNIT, len(sequences.items)) / max(1, len(some.items))
+
+        # Both epochs of a probe cost, and the second is measured.
+        found = expect(epoch, full=full, seconds=seconds / 2)
+        expected = (found.seconds + validation) * config.fit.epochs
         amount = f"{config.fit.epochs} epochs of {config.name}"
-        return Probed(recommender, StagePlan(self.name, amount, per_epoch * config.fit.epochs, is_limit=True))
+        plan = StagePlan(self.name, amount, expected, is_limit=True, uncertainty=found.uncertainty)
+        return Probed(recommender, plan)
 
 
 def build_untrained(material: Material) -> Recommender:

@@ -36,6 +36,7 @@ class StagePlan:
         seconds: Expected wall time.
         is_limit: Whether the stage may end earlier: it stops when it no longer gets better, or is good enough.
         uncertainty: By which share of them `seconds` may well be off, judged from the probe alone.
+        more_bytes: Memory that it takes beyond what its probe has taken.
     """
 
     name: str
@@ -43,6 +44,7 @@ class StagePlan:
     seconds: float
     is_limit: bool = False
     uncertainty: float = 0.0
+    more_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Training on the interactions."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +14,9 @@ from llara.run.choices import uses_prior
 from llara.run.events import Advance, Listener, Notice, stage
 from llara.run.folder import fingerprint
 from llara.run.material import Material
-from llara.run.stages.probing import per_step
-from llara.run.stages.scoring import seconds_to_score
+from llara.run.stages.memory import peak_bytes
+from llara.run.stages.probing import Repeats, expect
+from llara.run.stages.scoring import expect_scoring
 from llara.run.stages.stage import Place, Probed, StagePlan
 from llara.train import StepRecord, Trainer, TrainReport, has_checkpoint
 
@@ -66,28 +66,64 @@ class TrainStage:
         return judged.result.hr(1)
 
     def probe(self, seconds: float) -> Probed[None]:
-        """Some steps, one of them of the longest histories; then a validation."""
-        train, config = self.material.split.train, self.material.config
-        longest = np.argsort(-train.history_length, kind="stable")[: config.train.batch_size]
-        self._probe_steps(train.select(longest), steps=1)
-        step, total = self._probe_steps(train, steps=_PROBE_STEPS)
-        validation = seconds_to_score(self.material, self.llara, self.material.validation, self.llara.default_scorer)
-        count = config.train.validations
-        amount = f"{total} steps of {config.train.batch_size} rows, {count} validations"
-        return Probed(None, StagePlan(self.name, amount, total * step + count * validation))
+        """Some steps, one of them of the longest histories; where those take long, parts of one. Then a validation."""
+        config, train = self.material.config, self.material.split.train
+        by_length = np.argsort(-train.history_length, kind="stable")
+        memory: dict[int, int] = {}
 
-    def _probe_steps(self, rows: Examples, *, steps: int) -> tuple[float, int]:
-        """Seconds per step, and the number of steps that the run would make on these rows."""
-        moments: list[float] = []
+        def once(rows: int) -> float:
+            spread = by_length[((np.arange(rows) + 0.5) * len(by_length) / rows).astype(int)]
+            found = self._probe_steps(train.select(spread), Repeats(most=1, uncounted=0, seconds=0.0), batch_size=rows)
+            memory[rows] = peak_bytes()
+            return found.mean()
 
-        def enough(_: StepRecord) -> bool:
-            moments.append(time.perf_counter())
-            return len(moments) >= steps
+        def steady(left: float) -> tuple[float, float]:
+            longest = train.select(by_length[: config.train.batch_size])
+            self._probe_steps(longest, Repeats(most=1, uncounted=0, seconds=0.0))
+            found = self._probe_steps(train, Repeats(most=_PROBE_STEPS, uncounted=2, seconds=left))
+            return found.mean(), found.spread()
 
-        config = replace(self.material.config.train, validations=1)
-        trainer = Trainer(self.llara, rows, config=config, validate=lambda _: 0.0, enough=enough)
-        trainer.train()
-        return per_step(moments), trainer.total_steps
+        batch_size = min(config.train.batch_size, len(train))
+        step = expect(once, full=batch_size, seconds=0.7 * seconds, steady=steady)
+        validation = expect_scoring(
+            self.material, self.llara, self.material.validation, self.llara.default_scorer, seconds=0.3 * seconds
+        )
+        total, count = self._total_steps(), config.train.validations
+        plan = StagePlan(
+            self.name,
+            f"{total} steps of {config.train.batch_size} rows, {count} validations",
+            total * step.seconds + count * validation.seconds,
+            uncertainty=max(step.uncertainty, validation.uncertainty),
+            more_bytes=_more_bytes(memory, min(config.train.micro_batch_size, batch_size), reached=step.size),
+        )
+        return Probed(None, plan)
+
+    def _total_steps(self) -> int:
+        config = self.material.config.train
+        return max(1, round(config.epochs * -(-len(self.material.split.train) // config.batch_size)))
+
+    def _probe_steps(self, rows: Examples, repeats: Repeats, *, batch_size: int | None = None) -> Repeats:
+        """Steps on some rows until there are enough of them."""
+        config = self.material.config.train
+        size = batch_size or config.batch_size
+        config = replace(
+            config, validations=1, batch_size=size, micro_batch_size=min(size, config.micro_batch_size), epochs=1e6
+        )
+
+        def enough(record: StepRecord) -> bool:
+            return repeats.add(min(size, len(rows)) / record.examples_per_second)
+
+        Trainer(self.llara, rows, config=config, validate=lambda _: 0.0, enough=enough).train()
+        return repeats
+
+
+def _more_bytes(memory: dict[int, int], micro: int, *, reached: int) -> int:
+    """Memory of a micro-batch beyond what a probe of fewer rows has taken, if it grows as it did."""
+    sizes = sorted(memory)
+    if reached >= micro or len(sizes) < 2:
+        return 0
+    before, last = sizes[-2:]
+    return max(0, memory[last] - memory[before]) * (micro - last) // (last - before)
 
 
 @contextmanager
