@@ -40,7 +40,7 @@ def test_touched_negatives_are_counted(check: "Check", clean: Dataset) -> None:
         for row, (user, target) in enumerate(zip(split.test.user_index, split.test.target.tolist(), strict=True))
     )
     assert expected > 0
-    assert found.level == "warning"
+    assert found.level == "note"
     assert found.numbers == {"touched_negatives": expected, "negatives": 3 * 200 * 19}
     assert "data.candidates.exclude=touched" in found.message
 

@@ -73,7 +73,7 @@ def with_copies(split: Split, count: int, *, changed: int) -> Split:
 
 @pytest.mark.parametrize(
     ("count", "changed", "level"),
-    [(20, 0, "leak"), (3, 0, "leak"), (2, 0, "warning"), (20, 1, "leak"), (2, 1, "warning"), (20, 2, "ok")],
+    [(20, 0, "leak"), (3, 0, "leak"), (2, 0, "note"), (20, 1, "leak"), (2, 1, "note"), (20, 2, "ok")],
 )
 def test_copies_of_test_rows_in_training_are_found(
     check: "Check", clean: Dataset, split: Split, *, count: int, changed: int, level: str
@@ -85,7 +85,7 @@ def test_copies_of_test_rows_in_training_are_found(
     assert found.numbers["exact_or_near"] == (count if changed <= 1 else 0)
 
 
-@pytest.mark.parametrize(("changed", "level"), [(0, "leak"), (1, "warning")])
+@pytest.mark.parametrize(("changed", "level"), [(0, "leak"), (1, "note")])
 def test_exact_copies_weigh_more_than_near_ones(check: "Check", clean: Dataset, changed: int, level: str) -> None:
     split = split_dataset(clean, SplitConfig(method="leave-one-out"))
     found = check("near-duplicate-rows", clean, with_copies(split, 4, changed=changed))
@@ -110,7 +110,7 @@ def test_twins_by_chance_are_no_leak(check: "Check", build: "Build") -> None:
     users, places = np.indices(chosen.shape).reshape(2, -1)
     log = pl.DataFrame({"user_id": users, "item_id": chosen.ravel(), "timestamp": users * 10 + places})
     found = check("near-duplicate-rows", build(log), candidates=[])
-    assert found.level == "warning"
+    assert found.level == "note"
     assert found.numbers["exact"] > 100  # type: ignore[operator]
 
 

@@ -69,7 +69,7 @@ def test_options_choose_what_is_checked(dataset: "World") -> None:
     few = ("--candidates", "4", "--split", "leave-one-out")
     assert levels(dataset, dataset.data, *few)["touched-candidates"] == "ok"
     short = ("--history-length", "3", "--min-history", "2")
-    assert levels(dataset, dataset.data, *few, *short)["touched-candidates"] == "warning"
+    assert levels(dataset, dataset.data, *few, *short)["touched-candidates"] == "note"
     assert levels(dataset, dataset.data, *few, *short, "--exclude", "touched")["touched-candidates"] == "ok"
 
 

@@ -6,7 +6,7 @@ from rich.text import Text
 from llara.cli import console
 from llara.run.data_check import CheckedFolder
 
-_COLORS = {"error": "red", "leak": "red", "warning": "yellow", "ok": "green"}
+_COLORS = {"error": "red", "leak": "red", "warning": "yellow", "note": "cyan", "ok": "green"}
 _LEVELS = tuple(_COLORS)
 
 

@@ -50,7 +50,7 @@ def check_touched_candidates(evidence: Evidence) -> LeakageFinding:
         return LeakageFinding("touched-candidates", "ok", message, numbers)
     return LeakageFinding(
         "touched-candidates",
-        "warning",
+        "note",
         f"{of(touched, total)} negatives are items that their user touched outside the visible history: a model that "
         "puts them first is not wrong, but counts as wrong. data.candidates.exclude=touched leaves them out; the paper "
         "does not.",

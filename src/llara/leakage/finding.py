@@ -7,7 +7,7 @@ from typing import Literal
 
 from llara.errors import ConfigError
 
-Level = Literal["ok", "warning", "leak"]
+Level = Literal["ok", "note", "warning", "leak"]
 
 LEAK_NAMES = (
     "shared-users",
@@ -31,7 +31,8 @@ class LeakageFinding:
 
     Attributes:
         name: The check, such as "item-order".
-        level: "leak": results measure something else than they seem to; "warning": a reader should know; "ok".
+        level: "leak": results measure something else than they seem to; "warning": a doubt to look into;
+            "note": a fact that is usual in sound data and in the paper's protocol, good to know; "ok".
         message: What, how many of how many, and what to do.
         numbers: The same for programs; ready for `json.dumps`.
     """

@@ -37,7 +37,7 @@ def check_duplicate_titles(dataset: Dataset) -> LeakageFinding:
         return LeakageFinding("duplicate-titles", "ok", "every item has a title of its own.", numbers)
     return LeakageFinding(
         "duplicate-titles",
-        "warning",
+        "note",
         f"{of(repeated, len(titles))} items repeat the title of another one. Answers are compared by item, so nothing "
         "breaks, but text alone cannot tell these items apart; metadata in prompt.item_text can.",
         numbers,

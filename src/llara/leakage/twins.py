@@ -69,7 +69,7 @@ class _Counts:
             for count, share in zip(excess, (_EXACT_LEAK, _NEAR_LEAK), strict=True)
         ):
             return "leak"
-        return "warning" if self.exact_or_near else "ok"
+        return "note" if self.exact_or_near else "ok"
 
     def message(self, part: str) -> str:
         if self.level == "ok":

@@ -103,7 +103,7 @@ def check_future_training(evidence: Evidence) -> LeakageFinding:
         return LeakageFinding(name, "ok", "no training interaction is later than a target.", later)
     return LeakageFinding(
         name,
-        "warning",
+        "note",
         f"{percent(later['later_than_median_target'])} of the training interactions are later than the median target, "
         f"{percent(later['later_than_earliest_target'])} later than the earliest: models learn what became popular "
         "after the moments they are judged at. It is so in the paper's protocol; data.split.method=time avoids it.",

@@ -69,7 +69,7 @@ def _log(findings: Sequence[LeakageFinding], dataset: Dataset) -> None:
     doubts = [finding.name for finding in findings if finding.level == "warning"]
     if doubts:
         logger.warning(
-            "leak checks with a remark: %s; the report and `llara data check %s` explain them.",
+            "leak checks that leave a doubt: %s; the report and `llara data check %s` explain them.",
             ", ".join(doubts), dataset.folder,
         )  # fmt: skip
 
