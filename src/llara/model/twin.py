@@ -29,18 +29,23 @@ def build_twin(config: PretrainedConfig, *, seed: int = 0) -> PreTrainedModel:
         seed: Seed of the weights. Call it within `torch.random.fork_rng`.
     """
     torch.manual_seed(seed)
-    try:
-        model = _random_model(_shrunk(config, cuts=("layers", "width")))
-    except (ValueError, IndexError, KeyError, RuntimeError):  # such as layers that use the caches of others
-        try:
-            model = _random_model(_shrunk(config, cuts=("layers",)))
-        except (ValueError, IndexError, KeyError, RuntimeError):
-            model = _random_model(_shrunk(config, cuts=()))
+    model = _first_that_runs(config)
     with torch.no_grad():
         for parameter in model.parameters():  # norms and biases too, which start at 1 and 0
             parameter.add_(_SCALE * torch.randn_like(parameter))
     model.eval()
     return model
+
+
+def _first_that_runs(config: PretrainedConfig) -> PreTrainedModel:
+    """The smallest model that runs; some cannot be cut, such as those whose layers use the caches of others."""
+    refused: list[Exception] = []
+    for cuts in (("layers", "width"), ("layers",), ()):
+        try:
+            return _random_model(_shrunk(config, cuts=cuts))
+        except (ValueError, IndexError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def _random_model(config: PretrainedConfig) -> PreTrainedModel:
