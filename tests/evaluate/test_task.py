@@ -288,3 +288,18 @@ def test_names_tell_prompt_kind_and_scorer(llara: Llara) -> None:
 def test_evaluate_settings_below_one_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"evaluate\.{name} must be >= 1, got 0"):
         EvaluateConfig(**{name: 0})  # type: ignore[arg-type]
+
+
+def test_a_head_without_weight_is_named_for_what_it_is(llara: Llara, dataset: Dataset, split: Split) -> None:
+    """Calibration may leave the listwise score to the recommender alone; its ranking is then no LLaRA's."""
+    config = replace(llara.config, recommender_prior=True)
+    recommender = SASRec(NUM_ITEMS, width=16, seed=0)
+    model = Llara.from_backbone(config.backbone, recommender, dataset.catalog, config=config).eval()
+    assert model_name(model, "listwise") == "hybrid LLaRA (listwise)"
+    with torch.no_grad():
+        model.head.weight.zero_()
+    assert model_name(model, "listwise") == "hybrid LLaRA (listwise; its weight is 0: this is sasrec)"
+    assert model_name(model, "answer") == "hybrid LLaRA (answer)"
+    task = build_task(dataset, split, "validation", CONFIG, draws=1)
+    ours, theirs = judge(LlaraScorer(model, "listwise"), task), judge(RecommenderScorer(recommender), task)
+    assert (ours.result.ranks == theirs.result.ranks).all()
