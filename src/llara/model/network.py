@@ -29,8 +29,11 @@ from llara.model.projector import Projector, inject
 from llara.model.reading import final_states
 from llara.model.selftest import self_test
 from llara.model.settings import LlaraConfig
+from llara.model.slots import SLOT_KINDS
 from llara.model.turns import turn
 from llara.prompt import EncodedPrompt, PromptBatch, PromptEncoder
+from llara.prompt.batching import SlotPlaces
+from llara.prompt.slots import ITEM
 from llara.recommender import Recommender
 
 LOGITS_AT_ONCE = 2**24
@@ -96,6 +99,8 @@ class Network(nn.Module):
         scale = 0.5 * norm * width**-0.5 if config.part_vectors and config.backbone.path == NANO else 0.0
         vectors = torch.randn(2, width, generator=generator) * scale
         self.part_vectors = nn.Parameter(vectors, requires_grad=config.part_vectors)
+        self.slots = nn.ModuleDict()
+        self._build_slots()
         self.last_feed_forward = LastFeedForward(
             decoder(model), width=width, recomputes=config.backbone.gradient_checkpointing
         )
@@ -120,12 +125,30 @@ class Network(nn.Module):
         target_norm = self.projector.target_norm
         table = self.item_table.cpu()
         self.projector = Projector(table, width, target_norm=target_norm, seed=self.config.seed).to(device)
+        self._build_slots()
+
+    def _build_slots(self) -> None:
+        """The weights of the kinds of slots that the wordings name."""
+        for kind in self.encoder.slot_kinds:
+            own = SLOT_KINDS[kind].build(self)
+            if own is not None:
+                self.slots[kind] = own.to(self.device)
 
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode of everything that learns; the frozen recommender stays in evaluation mode."""
         super().train(mode)
         self.recommender.eval()
         return self
+
+    @property
+    def width(self) -> int:
+        """Width D of the backbone."""
+        return input_embeddings(self.model).embedding_dim
+
+    @property
+    def seed(self) -> int:
+        """Seed of what is new."""
+        return self.config.seed
 
     @property
     def device(self) -> torch.device:
@@ -163,11 +186,13 @@ class Network(nn.Module):
             use_products(self.model, cast(ProductLibrary, products))
 
     def slot_vectors(self, batch: PromptBatch) -> Tensor:
-        """The vector of each slot, [S, D]: projected item embedding in hybrid rows, the placeholder in the others."""
-        items, place = torch.unique(batch.slot_items, return_inverse=True)
-        behavioral = self.projector(self.item_table[items])[place]  # [S, D]
-        is_hybrid = batch.hybrid[batch.slot_rows]
-        return torch.where(is_hybrid[:, None], behavioral, self.placeholder)
+        """The vector of each item's slot, [S, D]: its projection in hybrid rows, the placeholder in the others."""
+        return self._vectors(ITEM, batch, SlotPlaces(batch.slot_rows, batch.slot_positions, batch.slot_items))
+
+    def _vectors(self, kind: str, batch: PromptBatch, places: SlotPlaces) -> Tensor:
+        """Vectors of slots of one kind, [S, D]."""
+        behavioral = SLOT_KINDS[kind].vectors(self, places.keys, batch.history_items[places.rows])
+        return torch.where(batch.hybrid[places.rows][:, None], behavioral, self.placeholder)
 
     def embed(self, batch: PromptBatch) -> Tensor:
         """Input embeddings with filled slots, [B, T, D]."""
@@ -178,6 +203,8 @@ class Network(nn.Module):
             embedded = embedded.to(torch.get_autocast_dtype(device))
         if batch.slot_items.numel() > 0:
             embedded = inject(embedded, batch.slot_rows, batch.slot_positions, self.slot_vectors(batch))
+        for kind, places in batch.other_slots.items():
+            embedded = inject(embedded, places.rows, places.positions, self._vectors(kind, batch, places))
         if not self.config.part_vectors:
             return embedded
         wording = self.part_vectors.new_zeros(1, self.part_vectors.shape[1])
@@ -255,9 +282,16 @@ class Network(nn.Module):
         """The recommender's log-probability of each candidate among those shown, -inf at padding, [B, C]."""
         return self.recommender.score(batch.history_items, batch.candidate_items).float().log_softmax(dim=-1)
 
-    def encode_prompt(self, history: Sequence[int], candidates: Sequence[int], *, template: int = 0) -> EncodedPrompt:
+    def encode_prompt(
+        self,
+        history: Sequence[int],
+        candidates: Sequence[int],
+        *,
+        template: int = 0,
+        slots: Mapping[str, int] | None = None,
+    ) -> EncodedPrompt:
         """Token ids and slots of one example; `template` picks the wording, 0 is the one used in evaluation."""
-        return self.encoder.encode(self.encoder.build(history, candidates, template=template))
+        return self.encoder.encode(self.encoder.build(history, candidates, template=template, slots=slots))
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Parameters that training changes, by name: adapter or backbone, projector, placeholder, head, ..."""

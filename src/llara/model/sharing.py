@@ -9,7 +9,7 @@ from llara.model.backbone import causal_lm, decoder
 from llara.model.network import Network
 from llara.model.prefix import Prefix, shares_prefixes
 from llara.model.turns import turn
-from llara.prompt import EncodedPrompt, collate
+from llara.prompt import EncodedPrompt, PlacedSlot, collate
 
 _FEWEST_ROWS = 8
 _WORTH_SHARING = 0.1
@@ -37,16 +37,18 @@ def rows_by_prefix(network: Network, prompts: Sequence[EncodedPrompt]) -> tuple[
     """
     if not shares_prefixes(network.model) or not network.verdict.confirms("prefix"):
         return [], list(range(len(prompts)))
-    found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    found: dict[tuple[tuple[int, ...], tuple[int, ...], tuple[PlacedSlot, ...], tuple[int, ...]], list[int]] = {}
     for row, prompt in enumerate(prompts):
         start = prompt.before(prompt.first_of_candidates)
-        found.setdefault((tuple(start.token_ids), tuple(start.slot_items)), []).append(row)
-    groups, others = [], []
-    for (tokens, _), rows in found.items():
+        others = tuple(start.other_slots)  # their vectors may depend on the whole history
+        history = tuple(start.history_items) if others else ()
+        found.setdefault((tuple(start.token_ids), tuple(start.slot_items), others, history), []).append(row)
+    groups, alone = [], []
+    for (tokens, *_), rows in found.items():
         whole = sum(len(prompts[row].token_ids) for row in rows)
         saved = len(tokens) * (len(rows) - 1)
         if len(rows) >= _FEWEST_ROWS and saved >= _WORTH_SHARING * whole:
             groups.append((len(tokens), rows))
         else:
-            others += rows
-    return groups, sorted(others)
+            alone += rows
+    return groups, sorted(alone)

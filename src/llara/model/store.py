@@ -24,7 +24,7 @@ from llara.recommender import Recommender, load_recommender, save_recommender
 
 LLARA_FILE, PROJECTOR_FILE, CATALOG_FILE = "llara.json", "projector.safetensors", "catalog.parquet"
 RECOMMENDER_FOLDER, ADAPTER_FOLDER, BACKBONE_FOLDER = "recommender", "adapter", "backbone"
-_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors")
+_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors", "slots.")
 _FORMAT = 1
 _KEYS = ("noun", "uses_behavior", "default_scorer", "backbone_stored", "config")
 
@@ -52,6 +52,7 @@ def save_llara(
         llara.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
         (folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)  # peft's empty form
     tensors = {f"projector.{name}": value for name, value in llara.projector.state_dict().items()}
+    tensors |= {f"slots.{name}": value for name, value in llara.slots.state_dict().items()}
     tensors |= {
         "placeholder": llara.placeholder.data,
         "head.weight": llara.head.weight.data,

@@ -7,6 +7,7 @@ from llara.prompt.answers import named_candidate, normalize_answer
 from llara.prompt.batching import PromptBatch, collate, collate_left, collate_tree
 from llara.prompt.encoding import EncodedPrompt, PromptConfig, PromptEncoder
 from llara.prompt.hybrid import HybridPrompt, ItemPart, Representation, build_prompt, render_prompt
+from llara.prompt.slots import PlacedSlot, Slot
 from llara.prompt.templates import NOUNS, Template, templates_for
 from llara.prompt.tokens import Frame, make_frame, tokenize_titles
 
@@ -16,10 +17,12 @@ __all__ = [
     "Frame",
     "HybridPrompt",
     "ItemPart",
+    "PlacedSlot",
     "PromptBatch",
     "PromptConfig",
     "PromptEncoder",
     "Representation",
+    "Slot",
     "Template",
     "build_prompt",
     "collate",

@@ -1,13 +1,27 @@
 """Encoded prompts -> padded tensors. Three shapes: with one answer, with an answer tree, to generate from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
 from llara.prompt.encoding import WORDING_PART, EncodedPrompt
 from llara.prompt.trie import AnswerTrie, build_trie
+
+
+@dataclass(frozen=True)
+class SlotPlaces:
+    """The slots of one kind in a batch, S in all rows together.
+
+    Attributes:
+        rows, positions: Where they are, [S].
+        keys: What they are about, [S].
+    """
+
+    rows: Tensor
+    positions: Tensor
+    keys: Tensor
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class PromptBatch:
             0 in a batch with one answer.
         tree_start: First column of the answers in a tree, which has its own attention mask; None: no tree.
         pads_left: Whether padding comes first (generation); else last.
+        other_slots: Slots of the wording, by kind.
     """
 
     token_ids: Tensor
@@ -56,6 +71,7 @@ class PromptBatch:
     path_columns: Tensor
     tree_start: int | None
     pads_left: bool
+    other_slots: Mapping[str, SlotPlaces] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.token_ids.shape[0]
@@ -63,11 +79,15 @@ class PromptBatch:
     def to(self, device: torch.device) -> "PromptBatch":
         """The same batch on a device."""
         moved = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if isinstance(getattr(self, field.name), Tensor)
+            part.name: getattr(self, part.name).to(device)
+            for part in fields(self)
+            if isinstance(getattr(self, part.name), Tensor)
         }
-        return replace(self, **moved)
+        others = {
+            kind: SlotPlaces(places.rows.to(device), places.positions.to(device), places.keys.to(device))
+            for kind, places in self.other_slots.items()
+        }
+        return replace(self, **moved, other_slots=others)
 
 
 def collate(
@@ -199,7 +219,17 @@ def _assemble(
         **_paths(rows),
         tree_start=tree_start,
         pads_left=pads_left,
+        other_slots=_other_slots(prompts, shifts),
     )
+
+
+def _other_slots(prompts: Sequence[EncodedPrompt], shifts: Sequence[int]) -> dict[str, SlotPlaces]:
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for row, (prompt, shift) in enumerate(zip(prompts, shifts, strict=True)):
+        for placed in prompt.other_slots:
+            found.setdefault(placed.slot.kind, []).append((row, placed.position + shift, placed.slot.key))
+    columns = {kind: torch.tensor(places, dtype=torch.long).T for kind, places in found.items()}  # each [3, S]
+    return {kind: SlotPlaces(*places) for kind, places in columns.items()}
 
 
 def _reach(ends: Tensor, is_token: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Hybrid prompt -> token ids with slot positions: the last step before batching."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 from typing import Annotated, Literal
@@ -15,6 +15,7 @@ from llara.data.item_text import TITLE_ONLY, parse_item_text
 from llara.data.limits import PositiveInt, check_limits
 from llara.errors import ConfigError
 from llara.prompt.hybrid import HybridPrompt, ItemPart, Representation, build_prompt
+from llara.prompt.slots import PlacedSlot, Slot
 from llara.prompt.templates import Template, templates_for
 from llara.prompt.tokens import make_frame, tokenize_titles
 
@@ -77,6 +78,8 @@ class EncodedPrompt:
     candidate_items: list[int]
     history_items: list[int]
     parts: list[int]
+    other_slots: list[PlacedSlot] = field(default_factory=list)
+    """Slots of the wording, ascending; `slot_positions` and `slot_items` are those of items."""
 
     @property
     def first_of_candidates(self) -> int:
@@ -94,6 +97,7 @@ class EncodedPrompt:
             candidate_items=[],
             history_items=self.history_items,
             parts=self.parts[:place],
+            other_slots=[placed for placed in self.other_slots if placed.position < place],
         )
 
     def after(self, place: int) -> "EncodedPrompt":
@@ -107,6 +111,11 @@ class EncodedPrompt:
             candidate_items=self.candidate_items,
             history_items=self.history_items,
             parts=self.parts[place:],
+            other_slots=[
+                PlacedSlot(placed.position - place, placed.slot)
+                for placed in self.other_slots
+                if placed.position >= place
+            ],
         )
 
 
@@ -163,9 +172,21 @@ class PromptEncoder:
         with _TOKENIZING:
             return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def build(self, history: Sequence[int], candidates: Sequence[int], *, template: int = 0) -> HybridPrompt:
+    @property
+    def slot_kinds(self) -> tuple[str, ...]:
+        """Kinds of slots that the wordings name, beside those of items."""
+        return tuple(dict.fromkeys(kind for template in self.templates for kind in template.slot_kinds))
+
+    def build(
+        self,
+        history: Sequence[int],
+        candidates: Sequence[int],
+        *,
+        template: int = 0,
+        slots: Mapping[str, int] | None = None,
+    ) -> HybridPrompt:
         """The prompt of one example in the wording number `template` (taken modulo their count)."""
-        return build_prompt(self.templates[template % len(self.templates)], history, candidates)
+        return build_prompt(self.templates[template % len(self.templates)], history, candidates, slots=slots)
 
     def encode(self, prompt: HybridPrompt) -> EncodedPrompt:
         """Token ids and slots of a prompt."""
@@ -173,12 +194,18 @@ class PromptEncoder:
         slot_positions: list[int] = []
         slot_items: list[int] = []
         candidate_positions: list[int] = []
+        other_slots: list[PlacedSlot] = []
         parts = [WORDING_PART] * len(tokens)
         separator = self._wording(ITEM_SEPARATOR)
         for part in prompt.parts:
             if isinstance(part, str):
                 tokens.extend(self._wording(part))
                 parts.extend([WORDING_PART] * (len(tokens) - len(parts)))
+                continue
+            if isinstance(part, Slot):
+                other_slots.append(PlacedSlot(len(tokens), part))
+                tokens.append(self._filler)
+                parts.append(WORDING_PART)
                 continue
             written, has_slot = self._item_tokens(part)
             tokens.extend(separator)
@@ -200,6 +227,7 @@ class PromptEncoder:
             candidate_items=list(prompt.candidates),
             history_items=list(prompt.history),
             parts=parts,
+            other_slots=other_slots,
         )
 
     def _item_tokens(self, part: ItemPart) -> tuple[tuple[int, ...], bool]:
@@ -254,4 +282,5 @@ class PromptEncoder:
         """Tokens of a prompt that belong to no item."""
         prompt = self.build([1] * num_history, [1] * num_candidates, template=template)
         wording = sum(len(self._wording(part)) for part in prompt.parts if isinstance(part, str))
+        wording += sum(isinstance(part, Slot) for part in prompt.parts)
         return len(self.frame.prefix) + wording + len(self.frame.suffix)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from llara.errors import ConfigError
+from llara.prompt.slots import slot_fields
 
 FIELDS = ("history", "candidates", "num_history", "num_candidates")
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -16,7 +17,7 @@ class Template:
     Attributes:
         name: Such as "movie-1"; shown in messages and the report.
         text: Wording with the fields `{history}` and `{candidates}` (one line per item) once each, and optionally
-            `{num_history}` and `{num_candidates}` (true counts). It ends where the answer starts.
+            `{num_history}` and `{num_candidates}` (true counts) and kinds of slots. It ends where the answer starts.
     """
 
     name: str
@@ -24,10 +25,11 @@ class Template:
 
     def __post_init__(self) -> None:
         found = _FIELD.findall(self.text)
-        unknown = [field for field in found if field not in FIELDS]
+        known = (*FIELDS, *slot_fields())
+        unknown = [field for field in found if field not in known]
         if unknown:
             raise ConfigError(
-                f"template '{self.name}': unknown field {{{unknown[0]}}}; known: {', '.join(FIELDS)}. "
+                f"template '{self.name}': unknown field {{{unknown[0]}}}; known: {', '.join(known)}. "
                 "Rename or remove it."
             )
         for field in ("history", "candidates"):
@@ -38,6 +40,11 @@ class Template:
                 )
         if self.text != self.text.rstrip():
             raise ConfigError(f"template '{self.name}': ends with white space; remove it, the answer brings its own.")
+
+    @property
+    def slot_kinds(self) -> tuple[str, ...]:
+        """Kinds of slots that the text names, in order."""
+        return tuple(field for field in _FIELD.findall(self.text) if field not in FIELDS)
 
     def split(self) -> list[tuple[str, bool]]:
         """Pieces of the text in order, each with whether it is a field's name instead of wording."""
