@@ -50,7 +50,7 @@ def test_a_registered_kind_changes_the_vectors_at_its_positions_only(build: Buil
     changed = (one != other).any(dim=-1).nonzero().flatten().tolist()
     assert changed == [placed.position for placed in rows[0].other_slots]
     assert len(changed) == 1
-    torch.testing.assert_close(other[changed[0]], llara.slots["season"].weight[3])  # type: ignore[arg-type]
+    torch.testing.assert_close(other[changed[0]], llara.slots["season"].weight[3])  # type: ignore[index]
     without = llara.embed(collate(rows, hybrid=[False, True], filler=llara.encoder.filler))
     torch.testing.assert_close(without[0, changed[0]], llara.placeholder)
     assert any(name.startswith("slots.season") for name in llara.trainable())
