@@ -22,7 +22,7 @@ from llara.run.stages import (
 from llara.run.stages.memory import peak_bytes
 from llara.run.stages.probing import Budget
 
-_PROBE_SECONDS = 36.0
+_PROBE_SECONDS = 24.0
 """Of all probes: with loading the program and the data, a plan is there within a minute."""
 _SHARES = (2.0, 3.0, 2.0, 5.0, 1.0, 3.0)
 """Of recommender, backbone, practice, training, calibration, evaluation; what one leaves is for those after it."""
