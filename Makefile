@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test check format benchmark clean
+.PHONY: quickstart test check format docs benchmark clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/llara quickstart
@@ -20,6 +20,10 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Pages made from the code and from benchmarks/*.json: settings, reference, tables, tree, picture.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m docs.generate
 
 # Half an hour, 8 GB of memory and 5 GB of disk in /tmp; docs/benchmarks.md says more.
 BENCHMARK := $(BIN)/python -m benchmarks.data_scale --document docs/benchmarks.md

@@ -1,0 +1,115 @@
+"""Results on real data from finished runs, as the mean of their seeds, kept as JSON for the README and docs/results.md.
+
+    python -m benchmarks.real_results movielens-100k runs/ml-0 runs/ml-1 runs/ml-2
+    make docs
+
+Each run folder holds `evaluation.json` (and `generation.json`, where free generation covered fewer draws). Runs of
+several seeds are averaged row by row, each against its own recommender; intervals and tests resample the users. Models
+that the runs do not have keep what the JSON says about them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from llara.errors import DataError
+from llara.evaluate import EvaluationReport, ModelResult
+from llara.evaluate.statistics import bootstrap_interval, paired_test
+
+RESULTS = Path(__file__).with_name("real_results.json")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Put the results of some runs into the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_set", help="key in the JSON, such as movielens-100k")
+    parser.add_argument("runs", nargs="+", type=Path, help="finished runs that differ in their seed only")
+    parser.add_argument("--made", default=time.strftime("%Y-%m-%d"), help="when and on which commit; else today")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args(arguments)
+    known = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
+    known[options.data_set] = updated(known.get(options.data_set, {"models": {}}), options.runs, made=options.made)
+    options.output.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def updated(entry: dict[str, Any], runs: Sequence[Path], *, made: str) -> dict[str, Any]:
+    """What the JSON says about a data set, with the models of these runs.
+
+    Raises:
+        DataError: If the runs have other models or other rows than one another.
+    """
+    reports = [EvaluationReport.load(run / "evaluation.json") for run in runs]
+    models = averaged(reports, seeds=[seed_of(run) for run in runs])
+    written = [run / "generation.json" for run in runs if (run / "generation.json").is_file()]
+    if len(written) == len(runs):
+        models.update(averaged([EvaluationReport.load(path) for path in written], seeds=[seed_of(run) for run in runs]))
+    manifests = [json.loads((run / "manifest.json").read_text(encoding="utf-8")) for run in runs]
+    models = {name: {"made": made, **model} for name, model in models.items()}
+    facts = {
+        "name": manifests[0]["data"]["name"],
+        "users": reports[0].results[0].num_users,
+        "num_candidates": reports[0].num_candidates,
+        "minutes": [round(sum(manifest["seconds"].values()) / 60, 1) for manifest in manifests],
+    }
+    return {**entry, **facts, "models": {**entry["models"], **models}}
+
+
+def seed_of(run: Path) -> int:
+    """The run's seed, as its settings say."""
+    return int(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["seed"])
+
+
+def averaged(reports: Sequence[EvaluationReport], *, seeds: Sequence[int]) -> dict[str, Any]:
+    """The mean of each model over reports of the same rows, by the model's name.
+
+    Raises:
+        DataError: If models or rows differ.
+    """
+    first = reports[0]
+    names = [result.name for result in first.results]
+    for report in reports[1:]:
+        if [result.name for result in report.results] != names or report.rows != first.rows:
+            raise DataError(f"expected runs with the same models on {first.rows} rows; their reports differ.")
+    return {name: _mean([report.result(name) for report in reports], reports, seeds) for name in names}
+
+
+def _mean(results: Sequence[ModelResult], reports: Sequence[EvaluationReport], seeds: Sequence[int]) -> dict[str, Any]:
+    users = results[0].users
+    hits = np.mean([result.row_hits() for result in results], axis=0)  # [rows]
+    interval = bootstrap_interval(hits, users=users)
+    entry = {
+        "seeds": list(seeds),
+        "draws": results[0].draws,
+        "hits": [result.hits for result in results],
+        "total": results[0].total,
+        "hr@1": float(hits.mean()),
+        "interval": [interval.low, interval.high],
+        "hr@5": _mean_of([result.hr(5) for result in results]),
+        "ndcg@10": _mean_of([result.ndcg(10) for result in results]),
+        "mrr": _mean_of([result.mrr for result in results]),
+        "valid_ratio": None if results[0].valid_ratio is None else _mean_of([r.valid_ratio or 0.0 for r in results]),
+        "seconds": _mean_of([result.seconds for result in results]),
+    }
+    baseline = reports[0].baseline
+    if baseline is None or baseline == results[0].name:
+        return {**entry, "versus": None}
+    reference = np.mean([report.result(baseline).row_hits() for report in reports], axis=0)
+    test = paired_test(hits, reference, users=users)
+    interval = test.interval
+    versus = {"baseline": baseline, "difference": test.difference, "interval": [interval.low, interval.high]}
+    return {**entry, "versus": {**versus, "p_value": test.p_value, "verdict": test.verdict}}
+
+
+def _mean_of(values: Sequence[float]) -> float | None:
+    mean = float(np.mean(values))
+    return None if np.isnan(mean) else mean
+
+
+if __name__ == "__main__":
+    main()

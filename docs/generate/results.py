@@ -1,0 +1,89 @@
+"""Tables of results on real data, from `benchmarks/real_results.json`."""
+
+from typing import Any
+
+from docs.generate.marks import table
+
+_SIGNS = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie"}
+_README_ROWS = {
+    "popularity": "popularity",
+    "sasrec": "SASRec alone",
+    "hybrid LLaRA (free generation)": "hybrid LLaRA, the paper's way: it writes the title",
+    "hybrid LLaRA (answer)": "hybrid LLaRA, the paper's answer: exact likelihood of each title",
+    "text-only LLaRA (listwise)": "text-only LLaRA, listwise head",
+    "hybrid LLaRA (listwise)": "hybrid LLaRA, listwise head, recommender as prior",
+}
+"""Models of the README's table, in its order, by their name in the JSON."""
+
+
+def readme_table(results: dict[str, Any]) -> str:
+    """What the README shows: MovieLens and LastFM side by side, what was published first."""
+    sets = [results["movielens-100k"], results["lastfm"]]
+    published = [
+        sets[0]["published"]["model"],
+        *(_cell(entry["published"]["hr@1"], None, entry["published"]["valid_ratio"]) for entry in sets),
+    ]
+    rows = [published]
+    for name, shown in _README_ROWS.items():
+        models = [entry["models"][name] for entry in sets]
+        rows.append([shown, *(_cell(model["hr@1"], model["interval"], model["valid_ratio"]) for model in models)])
+    titles = ["HR@1 [95 % interval]; ValidRatio", *(f"{entry['title'].partition(' ')[0]}" for entry in sets)]
+    return f"{table(titles, rows)}\n\n{_counted(sets)}"
+
+
+def dataset_table(entry: dict[str, Any]) -> str:
+    """All that is known of a data set's models, most recent runs first."""
+    most = max(entry["models"].values(), key=lambda model: model["hr@1"])
+    rows = []
+    for name, model in entry["models"].items():
+        cells = [
+            f"**{name}**" if model is most else name,
+            f"{sum(model['hits']):,} / {model['total'] * len(model['hits']):,}",
+            _cell(model["hr@1"], model["interval"], None),
+            *(_ratio(model[metric]) for metric in ("hr@5", "ndcg@10", "mrr", "valid_ratio")),
+            _versus(model["versus"]),
+            ", ".join(map(str, model["seeds"])),
+        ]
+        rows.append(cells)
+    titles = [
+        "model", "hits / rows", "HR@1 [95% interval]", "HR@5", "NDCG@10", "MRR", "ValidRatio", "vs sasrec", "seeds",
+    ]  # fmt: skip
+    return f"{table(titles, rows)}\n\n{_caption(entry)}"
+
+
+def _counted(sets: list[dict[str, Any]]) -> str:
+    parts = []
+    for entry in sets:
+        seeds = len(entry["models"]["hybrid LLaRA (listwise)"]["seeds"])
+        runs = "one run" if seeds == 1 else f"mean of {seeds} seeds"
+        parts.append(f"{entry['title'].partition(' ')[0]}: {entry['users']} users, {runs}")
+    return f"{'; '.join(parts)}. A blind guess scores {1 / sets[0]['num_candidates']:.3f}."
+
+
+def _caption(entry: dict[str, Any]) -> str:
+    draws = {model["draws"] for model in entry["models"].values()}
+    shown = f"{max(draws)} candidate draws"
+    few = f" (where hits are of fewer rows: {min(draws)} draws)" if len(draws) > 1 else ""
+    counted = f"{entry['users']} users x {shown}{few}, {entry['num_candidates']} candidates each"
+    lines = [f"{counted}; a blind guess scores {1 / entry['num_candidates']:.3f}. Hits of several seeds are added up."]
+    made: dict[str, list[str]] = {}
+    for name, model in entry["models"].items():
+        made.setdefault(model["made"], []).append(name)
+    if len(made) == 1:
+        return f"{lines[0]} Made on {next(iter(made))}."
+    return " ".join([*lines, *(f"Made on {when}: {', '.join(names)}." for when, names in made.items())])
+
+
+def _cell(hit_ratio: float, interval: list[float] | None, valid_ratio: float | None) -> str:
+    shown = f"{hit_ratio:.3f}"
+    if interval is not None:
+        shown += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return shown if valid_ratio is None else f"{shown}; {valid_ratio:.2f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _versus(versus: dict[str, Any] | None) -> str:
+    return "–" if versus is None else f"{versus['difference']:+.3f} {_SIGNS[versus['verdict']]}"

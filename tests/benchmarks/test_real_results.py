@@ -1,0 +1,62 @@
+"""Results of several seeds become one entry: means worked by hand, and what other runs said is kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.real_results import averaged, main
+from llara.errors import DataError
+from llara.evaluate import EvaluationReport, ModelResult, compare_results
+
+
+def result(name: str, ranks: list[list[int]]) -> ModelResult:
+    return ModelResult(name, np.array(ranks), 20, tuple(f"hash {draw}" for draw in range(len(ranks))), 1.0)
+
+
+def report(sasrec: list[list[int]], hybrid: list[list[int]]) -> EvaluationReport:
+    return compare_results([result("sasrec", sasrec), result("hybrid", hybrid)], baseline="sasrec")
+
+
+FIRST = report([[1, 2, 2, 2], [2, 2, 2, 2]], [[1, 1, 2, 2], [1, 2, 2, 2]])
+SECOND = report([[2, 2, 2, 2], [2, 2, 2, 2]], [[1, 1, 1, 2], [1, 2, 2, 2]])
+
+
+def run_folder(folder: Path, seed: int, found: EvaluationReport) -> Path:
+    folder.mkdir()
+    found.save(folder / "evaluation.json")
+    (folder / "config.yaml").write_text(f"seed: {seed}\n", encoding="utf-8")
+    manifest = {"data": {"name": "tiny"}, "seconds": {"training": 90.0, "evaluation": 30.0}}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def test_the_mean_of_two_seeds_is_that_of_all_their_rows() -> None:
+    models = averaged([FIRST, SECOND], seeds=[0, 1])
+    hybrid = models["hybrid"]
+    assert hybrid["hits"] == [3, 4]
+    assert hybrid["hr@1"] == pytest.approx(7 / 16)
+    assert hybrid["seeds"] == [0, 1]
+    assert hybrid["versus"]["difference"] == pytest.approx(7 / 16 - 1 / 16)
+    low, high = hybrid["interval"]
+    assert low <= 7 / 16 <= high
+    assert models["sasrec"]["versus"] is None
+
+
+def test_runs_on_other_rows_are_refused() -> None:
+    other = report([[1, 2, 2], [2, 2, 2]], [[1, 1, 2], [1, 2, 2]])
+    with pytest.raises(DataError, match="same models on 4 rows"):
+        averaged([FIRST, other], seeds=[0, 1])
+
+
+def test_models_of_other_runs_stay_in_the_json(tmp_path: Path) -> None:
+    stored = tmp_path / "stored.json"
+    stored.write_text(json.dumps({"tiny": {"title": "Tiny", "models": {"text-only": {"hits": [5]}}}}), encoding="utf-8")
+    runs = [run_folder(tmp_path / f"run-{seed}", seed, found) for seed, found in enumerate((FIRST, SECOND))]
+    main(["tiny", *map(str, runs), "--output", str(stored), "--made", "today"])
+    entry = json.loads(stored.read_text(encoding="utf-8"))["tiny"]
+    assert entry["title"] == "Tiny"
+    assert entry["minutes"] == [2.0, 2.0]
+    assert entry["models"]["text-only"] == {"hits": [5]}
+    assert (entry["models"]["hybrid"]["made"], entry["models"]["hybrid"]["seeds"]) == ("today", [0, 1])
