@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from docs.generate import numbers, prompt, results, tree
+from docs.generate import api, numbers, prompt, results, settings, tree
 from docs.generate.marks import filled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def current() -> dict[Path, str]:
     """What the generated pages should hold now, by path."""
     return {
+        ROOT / "docs" / "settings.md": settings.settings_page(),
+        ROOT / "docs" / "api.md": api.reference_page(),
         ROOT / "README.md": _page("README.md", _readme()),
         ROOT / "docs" / "results.md": _page("docs/results.md", _results()),
         ROOT / "docs" / "architecture.md": _page("docs/architecture.md", {"tree": _code(tree.source_tree(ROOT))}),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import llara
 from docs.generate.marks import filled
 from docs.generate.pages import ROOT, current
 
@@ -27,3 +28,19 @@ def test_what_is_between_the_marks_is_replaced_and_nothing_else() -> None:
 def test_a_page_without_one_place_for_the_content_is_refused(page: str) -> None:
     with pytest.raises(ValueError, match="<!-- a:start -->"):
         filled(page, "a", "new")
+
+
+def test_every_setting_stands_on_the_page_with_its_meaning() -> None:
+    page = PAGES[ROOT / "docs" / "settings.md"]
+    for key, default in (("train.epochs", "5"), ("backbone.lora.rank", "8"), ("practice.phases[].share", "**needed**")):
+        assert f"| `{key}` | " in page
+        assert default in page.partition(f"| `{key}` | ")[2].partition("|")[0]
+    without = [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")]
+    assert without == []
+
+
+def test_the_reference_has_every_public_name_and_no_address() -> None:
+    page = PAGES[ROOT / "docs" / "api.md"]
+    for name in set(llara.__all__) - {"__version__"}:
+        assert f"\n### `{name}`\n" in page
+    assert " at 0x" not in page

@@ -59,7 +59,9 @@ class NanoConfig:
     hidden_size: PositiveInt = 256
     """Width D; a multiple of num_heads."""
     num_layers: PositiveInt = 4
+    """Layers, of attention and feed-forward part each."""
     num_heads: PositiveInt = 4
+    """Attention heads of each layer."""
     vocabulary: Annotated[int, Field(ge=300)] = 4096
     """Largest number of BPE tokens, >= 300: 256 bytes and marks."""
 

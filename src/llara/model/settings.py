@@ -24,6 +24,7 @@ class LlaraConfig:
     """Beyond the paper: a learned vector is added to every input embedding of a history item, another to those of the
     candidates, so that a small backbone tells the two apart from its first layer on."""
     seed: NonNegativeInt = 0
+    """Seed of what is new in the model: projector, head, nano backbone."""
 
     def __post_init__(self) -> None:
         check_limits(self, "")

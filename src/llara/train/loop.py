@@ -60,6 +60,7 @@ class TrainConfig:
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     seed: NonNegativeInt = 0
+    """Seed of the order of rows, of hybrid or text-only, of wordings, of negatives and of dropout."""
 
     def __post_init__(self) -> None:
         check_limits(self, "train")
