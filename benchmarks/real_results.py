@@ -20,7 +20,7 @@ import yaml
 
 from llara.errors import DataError
 from llara.evaluate import EvaluationReport, ModelResult
-from llara.evaluate.statistics import bootstrap_interval, paired_test
+from llara.evaluate.statistics import Interval, bootstrap_interval, paired_test
 
 RESULTS = Path(__file__).with_name("real_results.json")
 
@@ -82,14 +82,13 @@ def averaged(reports: Sequence[EvaluationReport], *, seeds: Sequence[int]) -> di
 def _mean(results: Sequence[ModelResult], reports: Sequence[EvaluationReport], seeds: Sequence[int]) -> dict[str, Any]:
     users = results[0].users
     hits = np.mean([result.row_hits() for result in results], axis=0)  # [rows]
-    interval = bootstrap_interval(hits, users=users)
     entry = {
         "seeds": list(seeds),
         "draws": results[0].draws,
         "hits": [result.hits for result in results],
         "total": results[0].total,
         "hr@1": float(hits.mean()),
-        "interval": [interval.low, interval.high],
+        "interval": _bounds(bootstrap_interval(hits, users=users)),
         "hr@5": _mean_of([result.hr(5) for result in results]),
         "ndcg@10": _mean_of([result.ndcg(10) for result in results]),
         "mrr": _mean_of([result.mrr for result in results]),
@@ -101,9 +100,12 @@ def _mean(results: Sequence[ModelResult], reports: Sequence[EvaluationReport], s
         return {**entry, "versus": None}
     reference = np.mean([report.result(baseline).row_hits() for report in reports], axis=0)
     test = paired_test(hits, reference, users=users)
-    interval = test.interval
-    versus = {"baseline": baseline, "difference": test.difference, "interval": [interval.low, interval.high]}
+    versus = {"baseline": baseline, "difference": test.difference, "interval": _bounds(test.interval)}
     return {**entry, "versus": {**versus, "p_value": test.p_value, "verdict": test.verdict}}
+
+
+def _bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
 
 
 def _mean_of(values: Sequence[float]) -> float | None:

@@ -56,10 +56,15 @@ def field_docstrings(config: type) -> dict[str, str]:
         assert isinstance(body, ast.ClassDef)
         for field, below in zip(body.body, [*body.body[1:], ast.Pass()], strict=True):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-                if is_text and isinstance(below.value.value, str):
-                    said[field.target.id] = _one_line(below.value.value)
+                said[field.target.id] = _one_line(_text_of(below))
     return said
+
+
+def _text_of(statement: ast.stmt) -> str:
+    """What a statement says that is nothing but a string; empty for any other."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return statement.value.value if isinstance(statement.value.value, str) else ""
+    return ""
 
 
 def nested_config(hint: object) -> type | None:

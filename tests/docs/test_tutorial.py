@@ -17,7 +17,7 @@ def test_the_tutorial_goes_from_csv_files_to_a_recommendation(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
-    said = []
+    said: list[tuple[str, str]] = []
     for block in blocks_of(PAGE):
         if block.language == "python":
             exec(compile(block.text, "tutorial.md", "exec"), {})
