@@ -13,23 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from llara.cli import app
+from tests.docs.walking import QUICK, ROOT, blocks_of, run_command
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-QUICK = (
-    "train.epochs=0.02", "train.validations=1", "backbone.adapt.steps=1", "backbone.adapt.batch_size=2",
-    "backbone.nano={hidden_size: 32, num_layers: 1, num_heads: 2, vocabulary: 400}", "recommender.fit.epochs=1",
-    "practice.steps=3", "prior_folds=2",
-    "data.candidates.draws=2", "evaluate.validation_limit=20", "evaluate.rows_limit=40", "evaluate.examples=1",
-)  # fmt: skip
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+BLOCKS = blocks_of(ROOT / "README.md")
 
 
 def commands(name: str) -> list[list[str]]:
-    lines = [line for block in blocks("") for line in block.splitlines()]
+    lines = [line for block in BLOCKS if not block.language for line in block.text.splitlines()]
     return [shlex.split(line) for line in lines if line.startswith(f"{name} ")]
 
 
@@ -63,17 +54,16 @@ def test_readme_shows_the_two_commands_and_the_makefile_has_them() -> None:
 def test_every_llara_command_of_the_readme_runs(workplace: Path) -> None:
     assert len(commands("llara")) >= 7
     for _, *arguments in commands("llara"):
-        quick = [word for setting in QUICK for word in ("--set", setting)] if arguments[0] == "train" else []
-        result = CliRunner().invoke(app, [*arguments, *quick])
-        assert result.exit_code == 0, (arguments, result.output, result.exception)
+        run_command(arguments)
     assert (workplace / "runs" / "mine" / "report.html").is_file()
     assert (workplace / "histograms.png").is_file()
 
 
 def test_every_python_block_of_the_readme_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (workplace / "runs" / "mine").is_dir(), "the commands above make the run"
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
+    for block in BLOCKS:
+        if block.language == "python":
+            exec(compile(block.text, "README.md", "exec"), {})
     assert capsys.readouterr().out.startswith("1 i")
 
 
