@@ -54,10 +54,23 @@ def dataset_table(entry: dict[str, Any]) -> str:
 def _counted(sets: list[dict[str, Any]]) -> str:
     parts = []
     for entry in sets:
-        seeds = len(entry["models"]["hybrid LLaRA (listwise)"]["seeds"])
-        runs = "one run" if seeds == 1 else f"mean of {seeds} seeds"
-        parts.append(f"{entry['title'].partition(' ')[0]}: {entry['users']} users, {runs}")
-    return f"{'; '.join(parts)}. A blind guess scores {1 / sets[0]['num_candidates']:.3f}."
+        models = [entry["models"][name] for name in _README_ROWS]
+        seeds, draws = (max(count) for count in ([len(m["seeds"]) for m in models], [m["draws"] for m in models]))
+        fewer = [_fewer(_README_ROWS[name], entry["models"][name], seeds, draws) for name in _README_ROWS]
+        counted = f"{entry['users']} users x {draws} draws, {_runs(seeds)}"
+        parts.append("; ".join([f"{entry['title'].partition(' ')[0]}: {counted}", *filter(None, fewer)]))
+    return f"{'. '.join(parts)}. A blind guess scores {1 / sets[0]['num_candidates']:.3f}."
+
+
+def _fewer(shown: str, model: dict[str, Any], seeds: int, draws: int) -> str:
+    """What a row is counted over, where that is less than the others are; else empty."""
+    said = [_runs(len(model["seeds"]))] if len(model["seeds"]) < seeds else []
+    said += [f"{model['draws']} draws"] if model["draws"] < draws else []
+    return f"{shown.partition(':')[0]}: {', '.join(said)}" if said else ""
+
+
+def _runs(seeds: int) -> str:
+    return "one run" if seeds == 1 else f"mean of {seeds} seeds"
 
 
 def _caption(entry: dict[str, Any]) -> str:
@@ -66,11 +79,18 @@ def _caption(entry: dict[str, Any]) -> str:
     few = f" (where hits are of fewer rows: {min(draws)} draws)" if len(draws) > 1 else ""
     counted = f"{entry['users']} users x {shown}{few}, {entry['num_candidates']} candidates each"
     lines = [f"{counted}; a blind guess scores {1 / entry['num_candidates']:.3f}. Hits of several seeds are added up."]
+    versus = entry["models"]["hybrid LLaRA (listwise)"]["versus"]
+    if versus["interval"] is not None:
+        low, high = versus["interval"]
+        lines.append(
+            f"Hybrid (listwise) - SASRec, paired over users: {versus['difference']:+.3f} [{low:+.3f}, {high:+.3f}], "
+            f"p = {versus['p_value']:.2g}: {versus['verdict']}."
+        )
     made: dict[str, list[str]] = {}
     for name, model in entry["models"].items():
         made.setdefault(model["made"], []).append(name)
     if len(made) == 1:
-        return f"{lines[0]} Made on {next(iter(made))}."
+        return f"{' '.join(lines)} Made on {next(iter(made))}."
     return " ".join([*lines, *(f"Made on {when}: {', '.join(names)}." for when, names in made.items())])
 
 
