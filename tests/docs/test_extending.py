@@ -36,6 +36,7 @@ def settings(folder: Path) -> dict[str, Any]:
     assert made.code == 0, made.err
     tiny = tiny_settings(folder, "run")
     tiny["train"]["objective"] = {"name": "margin", "settings": {"margin": 0.5}}
+    tiny["recommender"] |= {"name": "decay", "settings": {"decay": 0.25}}
     tiny["prompt"] = {"templates": ["{pace} Seen:{history}\nOne of:{candidates}\nNext:"]}
     return tiny
 
@@ -57,6 +58,7 @@ def test_a_run_is_trained_and_judged_with_every_part_of_the_page(folder: Path) -
     assert done.returncode == 0, done.stderr
     two, newest = json.loads(done.stdout.strip().splitlines()[-1])
     assert two["num_candidates"] == 2
+    assert [model["name"] for model in two["models"]][:2] == ["popularity", "decay"]
     for model in two["models"]:
         assert model["lift"] == pytest.approx(2 * model["hr@1"])
     weights = load_file(folder / "run" / "projector.safetensors")

@@ -8,7 +8,13 @@ from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
 from llara.recommender.popularity import Popularity
-from llara.recommender.registry import RECOMMENDERS, RecommenderConfig, build_recommender
+from llara.recommender.registry import (
+    RECOMMENDERS,
+    CatalogItems,
+    RecommenderConfig,
+    build_recommender,
+    register_recommender,
+)
 from llara.recommender.sasrec import SASRec, SASRecConfig
 from llara.recommender.scorer import CatalogScorer, Progress, RecommenderScorer, Scorer
 from llara.recommender.store import load_recommender, save_recommender
@@ -18,6 +24,7 @@ __all__ = [
     "RECOMMENDERS",
     "Caser",
     "CaserConfig",
+    "CatalogItems",
     "CatalogScorer",
     "EpochRecord",
     "FitConfig",
@@ -45,5 +52,6 @@ __all__ = [
     "load_recommender",
     "rank_in_catalog",
     "rank_validation",
+    "register_recommender",
     "save_recommender",
 ]

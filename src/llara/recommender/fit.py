@@ -18,6 +18,7 @@ from llara.data.limits import NonNegativeInt, NonNegativeNumber, PositiveInt, Po
 from llara.data.sequences import IntArray, Sequences
 from llara.errors import DataError, DivergenceError
 from llara.recommender.base import Recommender, SequentialRecommender
+from llara.recommender.device import best_device
 from llara.recommender.windows import batch_windows, cut_windows
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def fit_recommender(
     validation: Examples,
     config: FitConfig,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    device: torch.device | None = None,
 ) -> FitReport:
     """Fit until the validation metric stops rising; leaves the best epoch's weights in the recommender.
 
@@ -105,12 +107,13 @@ def fit_recommender(
     has nothing to learn (imported embeddings, popularity) is only measured.
 
     Args:
-        recommender: Fitted in place, on the device where it is.
+        recommender: Fitted in place; it ends where it was, on the CPU as a rule.
         sequences: Training users' items, oldest first.
         validation: Histories and targets of other users or later times. With one row per user the best epoch is a
             matter of luck: on MovieLens-100K (94 users) every position of them (`prefix_examples`) gives a better one.
         config: Settings.
         on_epoch: Called after each epoch.
+        device: Where to fit; None: where language models go, the GPU if there is one.
 
     Raises:
         DataError: If there is nothing to train or validate on, or an item index is outside the catalog.
@@ -124,6 +127,8 @@ def fit_recommender(
     if not (sequences.lengths > 1).any():
         raise DataError("the training sequences hold no user with two or more items; nothing can be learned from them.")
     records: list[EpochRecord] = []
+    home = recommender.device
+    recommender.to(device or best_device())
     best, best_weights = _NO_EPOCH, copy.deepcopy(recommender.state_dict())
     with torch.random.fork_rng(devices=_cuda_devices(recommender)):
         torch.manual_seed(config.seed)
@@ -139,7 +144,7 @@ def fit_recommender(
                     break
         finally:
             recommender.load_state_dict(best_weights)
-            recommender.eval()
+            recommender.eval().to(home)
     return FitReport(len(records), best.epoch, best.validation_ndcg, time.perf_counter() - start, tuple(records))
 
 

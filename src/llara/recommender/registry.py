@@ -1,8 +1,12 @@
-"""Which recommenders there are: to add one, write its file, add a line to each table and a field for its config."""
+"""Which recommenders there are: to add one, write its file and one `register_recommender` line, here or there."""
 
+import dataclasses
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from llara.data.limits import PositiveInt, check_limits
 from llara.data.sequences import IntArray
@@ -13,43 +17,150 @@ from llara.recommender.fit import FitConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
 from llara.recommender.popularity import Popularity
-from llara.recommender.sasrec import SASRec, SASRecConfig
+from llara.recommender.sasrec import SASRec, SASRecConfig, require_heads_divide
 from llara.recommender.vector_files import ImportedConfig, import_embeddings
+
+_SECTIONS = ("sasrec", "gru4rec", "caser", "imported")
+"""Recommenders whose settings have a section of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecommenderConfig:
     """Which recommender stands beside the language model, its shape, and how it is fitted."""
 
-    name: Literal["sasrec", "gru4rec", "caser", "imported"] = "sasrec"
-    """Which one; only the settings under its own name are used."""
+    name: str = "sasrec"
+    """sasrec, gru4rec, caser, imported, or one that was added by `llara.recommender.register_recommender`; only the
+    settings under its own name are used."""
     embedding_dim: PositiveInt = 64
     """Width R of the item vectors, >= 1. LLaRA uses 64. Imported embeddings bring their own."""
     sasrec: SASRecConfig = field(default_factory=SASRecConfig)
     gru4rec: GRU4RecConfig = field(default_factory=GRU4RecConfig)
     caser: CaserConfig = field(default_factory=CaserConfig)
     imported: ImportedConfig = field(default_factory=ImportedConfig)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of a recommender that was added: its own settings, by name."""
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
         check_limits(self, "recommender")
-        if self.name == "sasrec" and self.embedding_dim % self.sasrec.heads:
+        kind = _kind_of(self.name)
+        own = self.own_settings()
+        if kind.check is not None:
+            kind.check(own, self.embedding_dim)
+
+    def own_settings(self) -> object:
+        """The settings of the recommender that is named, in its own config class.
+
+        Raises:
+            ConfigError: If `settings` are not those of this recommender.
+        """
+        if self.name in _SECTIONS:
+            if self.settings:
+                raise ConfigError(
+                    f"recommender.settings are for recommenders that were added, found {', '.join(self.settings)}; "
+                    f"those of {self.name} are under recommender.{self.name}."
+                )
+            section: object = getattr(self, self.name)
+            return section
+        kind = _kind_of(self.name)
+        known = [field.name for field in dataclasses.fields(kind.config)]
+        unknown = next((name for name in self.settings if name not in known), None)
+        if unknown is not None:
             raise ConfigError(
-                f"recommender.sasrec.heads must divide recommender.embedding_dim = {self.embedding_dim}, "
-                f"got {self.sasrec.heads}"
+                f"recommender.settings.{unknown} does not fit the recommender '{self.name}', which has "
+                f"{', '.join(known) or 'no settings'}."
             )
+        try:
+            return TypeAdapter(kind.config).validate_python(dict(self.settings))
+        except (ValidationError, TypeError) as error:
+            found = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+            key = ".".join(("recommender", "settings", *(str(part) for part in found["loc"])))
+            raise ConfigError(f"{key} does not fit the recommender '{self.name}': {found['msg']}.") from error
 
 
-_BUILDERS: Mapping[str, Callable[[RecommenderConfig, int], Recommender]] = {
-    "sasrec": lambda config, n: SASRec(n, config.sasrec, width=config.embedding_dim, seed=config.fit.seed),
-    "gru4rec": lambda config, n: GRU4Rec(n, config.gru4rec, width=config.embedding_dim, seed=config.fit.seed),
-    "caser": lambda config, n: Caser(n, config.caser, width=config.embedding_dim, seed=config.fit.seed),
-}
+@dataclass(frozen=True)
+class CatalogItems:
+    """The catalog that a recommender is built for.
 
-RECOMMENDERS: Mapping[str, type[Recommender]] = {
-    kind.name: kind for kind in (SASRec, GRU4Rec, Caser, ImportedEmbeddings, Popularity)
-}
-"""Every recommender that can be saved and loaded, by name."""
+    Attributes:
+        num_items: Number of items, without padding.
+        row_of_item_index: Row of each item in the data set's files, see `import_embeddings`; None where unknown.
+        item_ids: Identifiers by item index, entry 0 unused; None where unknown.
+    """
+
+    num_items: int
+    row_of_item_index: IntArray | None = None
+    item_ids: Sequence[int | str] | None = None
+
+
+Build = Callable[[RecommenderConfig, CatalogItems], Recommender]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    recommender: type[Recommender]
+    config: type
+    build: Build
+    check: Callable[[Any, int], None] | None
+
+
+RECOMMENDERS: dict[str, type[Recommender]] = {}
+"""Every recommender that can be saved and loaded, by name; popularity is a baseline, not a choice."""
+_KINDS: dict[str, _Kind] = {}
+
+
+def register_recommender(
+    recommender: type[Recommender],
+    config: type,
+    *,
+    build: Build | None = None,
+    check: Callable[[Any, int], None] | None = None,
+) -> None:
+    """Make a recommender known under its `name`: to settings, where it is built and where it is loaded.
+
+    Args:
+        recommender: The class; a `SequentialRecommender` is fitted, any other one is used as it was built.
+        config: Frozen dataclass of its own settings, which `recommender.settings` gives.
+        build: Makes one, not yet fitted; None: `recommender(num_items, config, width=..., seed=...)`.
+        check: Refuses settings that do not fit the width R, before anything is built.
+
+    Raises:
+        ConfigError: If the name is taken.
+    """
+    name = recommender.name
+    if name in RECOMMENDERS:
+        raise ConfigError(f"a recommender '{name}' exists already; known are {', '.join(RECOMMENDERS)}. Rename yours.")
+    construct: Callable[..., Recommender] = recommender
+
+    def usual(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
+        own, width = settings.own_settings(), settings.embedding_dim
+        return construct(items.num_items, own, width=width, seed=settings.fit.seed)
+
+    _KINDS[name] = _Kind(recommender, config, build or usual, check)
+    RECOMMENDERS[name] = recommender
+
+
+def _imported(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
+    rows, ids = items.row_of_item_index, items.item_ids
+    return import_embeddings(settings.imported, num_items=items.num_items, row_of_item_index=rows, item_ids=ids)
+
+
+register_recommender(SASRec, SASRecConfig, check=require_heads_divide)
+register_recommender(GRU4Rec, GRU4RecConfig)
+register_recommender(Caser, CaserConfig)
+register_recommender(ImportedEmbeddings, ImportedConfig, build=_imported)
+RECOMMENDERS[Popularity.name] = Popularity
+
+
+def _kind_of(name: str) -> _Kind:
+    if name not in _KINDS:
+        near = difflib.get_close_matches(name, _KINDS, n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(
+            f"recommender.name must be one of {', '.join(_KINDS)}, got {name!r}.{hint} One of your own must be "
+            "registered before the settings are read: import its module first."
+        )
+    return _KINDS[name]
 
 
 def build_recommender(
@@ -70,8 +181,5 @@ def build_recommender(
     Raises:
         ConfigError, DataError: If imported embeddings cannot be read or do not fit the catalog.
     """
-    if config.name == "imported":
-        return import_embeddings(
-            config.imported, num_items=num_items, row_of_item_index=row_of_item_index, item_ids=item_ids
-        )
-    return _BUILDERS[config.name](config, num_items)
+    items = CatalogItems(num_items, row_of_item_index, item_ids)
+    return _kind_of(config.name).build(config, items)

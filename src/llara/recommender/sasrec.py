@@ -30,6 +30,14 @@ class SASRecConfig:
         check_limits(self, "recommender.sasrec")
 
 
+def require_heads_divide(config: SASRecConfig, width: int) -> None:
+    """Raise ConfigError unless each head gets the same share of the width R."""
+    if width % config.heads:
+        raise ConfigError(
+            f"recommender.sasrec.heads must divide recommender.embedding_dim = {width}, got {config.heads}"
+        )
+
+
 class SASRec(SequentialRecommender):
     """Self-attentive sequential recommendation.
 
@@ -52,10 +60,7 @@ class SASRec(SequentialRecommender):
 
     def __init__(self, num_items: int, config: SASRecConfig | None = None, *, width: int = 64, seed: int = 0) -> None:
         config = config or SASRecConfig()
-        if width % config.heads:
-            raise ConfigError(
-                f"recommender.sasrec.heads must divide recommender.embedding_dim = {width}, got {config.heads}"
-            )
+        require_heads_divide(config, width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             super().__init__(num_items, width, config.max_length)

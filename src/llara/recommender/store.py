@@ -83,7 +83,8 @@ def _empty_recommender(manifest: Mapping[str, object], path: Path) -> Recommende
     name, num_items, width, settings = (manifest[key] for key in ("name", "num_items", "width", "settings"))
     if not isinstance(name, str) or name not in RECOMMENDERS:
         raise CheckpointError(
-            f"{path}: unknown recommender {name!r}, known are {', '.join(RECOMMENDERS)}. Update llara."
+            f"{path}: unknown recommender {name!r}, known are {', '.join(RECOMMENDERS)}. "
+            "If it is one of your own, import the module that registers it first; else update llara."
         )
     for key, value in (("num_items", num_items), ("width", width)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:

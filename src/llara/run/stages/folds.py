@@ -68,7 +68,8 @@ class FoldsStage:
             if place.writes:
                 save_recommender(fitted, place.folder / FOLDS_FOLDER / str(fold))
             recommenders.append(fitted)
-        return FoldRecommenders(recommenders, fold_of_user)
+        home = self.recommender.device
+        return FoldRecommenders([recommender.to(home) for recommender in recommenders], fold_of_user)
 
     def _found(self, place: Place, fold: int) -> Path | None:
         """Where a fold's recommender is already, if it is."""
