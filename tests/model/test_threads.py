@@ -94,7 +94,7 @@ def test_backbones_that_rewrite_their_position_encoding_take_turns(tmp_path: Pat
     source = Path(build("llama").config.backbone.path)
     folder = shutil.copytree(source, tmp_path / "longrope")
     config = json.loads((folder / "config.json").read_text())
-    scaling = {"long_factor": [3.0] * 4, "short_factor": [1.0] * 4, "original_max_position_embeddings": 60}
+    scaling = {"long_factor": [3.0] * 4, "short_factor": [1.0] * 4, "original_max_position_embeddings": 100}
     config["rope_parameters"] = {"rope_type": "longrope", "rope_theta": 10000.0, "factor": 8.0, **scaling}
     (folder / "config.json").write_text(json.dumps(config))
     llara = stir(build(path=str(folder)))

@@ -39,7 +39,7 @@ def test_what_a_run_is_asked_is_checked(world: "World") -> None:
         run.recommend()
     with pytest.raises(DataError, match="history is empty"):
         run.recommend(history=[])
-    with pytest.raises(ConfigError, match="--task must be test or validation"):
+    with pytest.raises(ConfigError, match="--part must be test or validation"):
         run.evaluate(part="train")
     with pytest.raises(CheckpointError, match="is no run folder"):
         Run.open(world.folder)

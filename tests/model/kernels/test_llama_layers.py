@@ -32,7 +32,7 @@ def fast(model: LlamaForCausalLM) -> LlamaForCausalLM:
 @pytest.mark.parametrize("key_value_heads", [4, 2, 1])
 @pytest.mark.parametrize("bias", [True, False])
 def test_logits_and_gradients_are_the_librarys(key_value_heads: int, bias: bool) -> None:
-    plain = small_llama(key_value_heads=key_value_heads, bias=bias).double()
+    plain = small_llama(key_value_heads=key_value_heads, bias=bias)
     ours = fast(plain)
     ids = torch.randint(60, (3, 17), generator=torch.Generator().manual_seed(1))
     results = []

@@ -29,8 +29,8 @@ class CpuRMSNorm(LlamaRMSNorm):
     """The library's norm, its output in the precision of the products that read it."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Rows of length 1 on average, times the weight, [..., D]."""
-        if hidden_states.device.type != "cpu":
+        """Rows of length 1 on average, times the weight, [..., D]; in float64 the library computes."""
+        if hidden_states.device.type != "cpu" or hidden_states.dtype == torch.float64:
             return super().forward(hidden_states)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden_states.dtype
         normed: Tensor = _RMSNorm.apply(hidden_states, self.weight, self.variance_epsilon, dtype)  # type: ignore[no-untyped-call]
@@ -38,30 +38,29 @@ class CpuRMSNorm(LlamaRMSNorm):
 
 
 class _RMSNorm(torch.autograd.Function):
-    """In float32 or better throughout; the backward pass computes the normed rows again instead of keeping them."""
+    """In float32 throughout; the backward pass computes the normed rows again instead of keeping them."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:  # noqa: ANN401
         inverse = _inverse_rms(x, epsilon)
         ctx.save_for_backward(x, weight, inverse)
-        return (x.to(inverse.dtype) * inverse).mul_(weight).to(dtype)
+        return (x.float() * inverse).mul_(weight).to(dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, weight, inverse = ctx.saved_tensors
-        normed = x.to(inverse.dtype) * inverse  # [..., D]
-        g = gradient.to(inverse.dtype)
+        normed = x.float() * inverse  # [..., D]
+        g = gradient.float()
         along = (g * normed).flatten(0, -2)  # [N, D]
         of_weight = along.sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None
-        shared = (along @ (weight.to(inverse.dtype) / x.shape[-1])).view(inverse.shape)
+        shared = (along @ (weight.float() / x.shape[-1])).view(inverse.shape)
         of_x = (g * weight).addcmul_(normed, shared, value=-1).mul_(inverse).to(x.dtype)
         return of_x, of_weight, None, None
 
 
 def _inverse_rms(x: Tensor, epsilon: float) -> Tensor:
-    """One over the root of each row's mean square, [..., 1], in float32 or better."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=dtype)
+    """One over the root of each row's mean square, [..., 1], float32."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     inverse: Tensor = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
     return inverse
 
