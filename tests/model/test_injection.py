@@ -222,3 +222,28 @@ def test_a_batch_can_be_overfitted_by_both_objectives(build: Build) -> None:
         optimizer.zero_grad()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] / 3
+
+
+def test_rows_of_a_wider_batch_score_as_before(build: Build, stir: Callable[[Llara], Llara]) -> None:
+    llara = stir(build("llama")).eval()
+    prompts = [llara.encode_prompt([1, 2, 3], [4, 5, 6]), llara.encode_prompt([7], [8, 9, 10])]
+    widths = [max(len(prompt.token_ids) for prompt in prompts)]
+    widths.append(llara.padded_width(widths[0]))
+    assert widths[1] % 16 == 0
+    assert 0 <= widths[1] - widths[0] < 16
+    scores = []
+    for width in (widths[0], widths[1] + 16):
+        batch = collate(
+            prompts, hybrid=[True, False], filler=llara.encoder.filler, padded_width=lambda _, width=width: width
+        )
+        assert batch.token_ids.shape[1] == width
+        with torch.no_grad():
+            scores.append(llara(batch, answer=False).listwise)
+    torch.testing.assert_close(scores[0], scores[1])
+
+
+def test_a_batch_is_never_wider_than_the_backbone_reads(build: Build) -> None:
+    llara = build("gpt2")
+    limit = causal_lm(llara.model).config.max_position_embeddings
+    assert llara.padded_width(limit - 1) == limit
+    assert llara.padded_width(limit) == limit

@@ -1,6 +1,6 @@
 """Encoded prompts -> padded tensors. Three shapes: with one answer, with an answer tree, to generate from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
@@ -96,13 +96,17 @@ def collate(
     hybrid: Sequence[bool],
     filler: int,
     answers: Sequence[Sequence[int]] | None = None,
+    padded_width: Callable[[int], int] | None = None,
 ) -> PromptBatch:
     """Batch prompts, each followed by its answer if `answers` are given (token ids with the end token).
 
-    The end token is predicted but never read, so it takes no position.
+    The end token is predicted but never read, so it takes no position. `padded_width` turns the tokens T of the longest
+    row into those of the batch, T or more.
     """
     rows = [_Row(prompt, answer) for prompt, answer in zip(prompts, answers or [()] * len(prompts), strict=True)]
-    return _assemble(prompts, rows, hybrid=hybrid, filler=filler)
+    longest = max(len(row.tokens) for row in rows)
+    width = longest if padded_width is None else padded_width(longest)
+    return _assemble(prompts, rows, hybrid=hybrid, filler=filler, width=width)
 
 
 def collate_tree(
@@ -172,10 +176,11 @@ def _assemble(
     *,
     hybrid: Sequence[bool],
     filler: int,
+    width: int | None = None,
     tree_start: int | None = None,
     pads_left: bool = False,
 ) -> PromptBatch:
-    width = max(len(row.tokens) for row in rows)
+    width = width or max(len(row.tokens) for row in rows)
     shifts = [width - len(row.tokens) if pads_left else 0 for row in rows]
 
     def padded(values: Sequence[Sequence[int]], fill: int) -> Tensor:

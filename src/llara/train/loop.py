@@ -264,6 +264,7 @@ class Trainer:
             hybrid=[bool(flag) for flag in hybrid],
             filler=self.llara.encoder.filler,
             answers=answers if self.objective.needs_answers else None,
+            padded_width=self.llara.padded_width,
         ).to(self.accelerator.device)
         column = torch.from_numpy(candidates.target_column).to(self.accelerator.device)
         prior = None

@@ -58,7 +58,9 @@ def test_only_the_positions_that_are_read_are_computed(build: Build) -> None:
     batch = batches(llara)[0]
     llara(batch, answer=False, listwise=True)
     llara(batch, answer=True, listwise=False)
-    assert seen == [batch.candidate_positions.numel(), batch.answer_tokens.numel()]
+    asked = [batch.candidate_positions.numel(), batch.answer_tokens.numel()]
+    assert seen == [-(-count // 64) * 64 for count in asked]  # rounded up, so that few shapes occur
+    assert max(seen) < batch.token_ids.numel()
 
 
 def test_where_activations_are_recomputed_everything_is_computed(build: Build) -> None:
