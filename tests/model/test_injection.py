@@ -233,9 +233,8 @@ def test_rows_of_a_wider_batch_score_as_before(build: Build, stir: Callable[[Lla
     assert 0 <= widths[1] - widths[0] < 16
     scores = []
     for width in (widths[0], widths[1] + 16):
-        batch = collate(
-            prompts, hybrid=[True, False], filler=llara.encoder.filler, padded_width=lambda _, width=width: width
-        )
+        filler, widened = llara.encoder.filler, {widths[0]: width}
+        batch = collate(prompts, hybrid=[True, False], filler=filler, padded_width=widened.__getitem__)
         assert batch.token_ids.shape[1] == width
         with torch.no_grad():
             scores.append(llara(batch, answer=False).listwise)
