@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from llara.train.curriculum import BoolArray, CurriculumConfig, draw_hybrid, hyb
 from llara.train.draws import Draws
 from llara.train.objectives import ObjectiveConfig
 from llara.train.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
+from llara.train.ranks import Ranks
 from llara.train.state import (
     LAST,
     Counters,
@@ -96,7 +96,9 @@ class TrainReport:
 
 
 class Trainer:
-    """Tunes a `Llara` on examples.
+    """Tunes a `Llara` on examples, alone or with other processes that `accelerate launch` or `torchrun` started.
+
+    Processes share out the rows of each step; losses and weights are those of one alone, but for dropout and rounding.
 
     Args:
         llara: The model; trained in place.
@@ -127,6 +129,7 @@ class Trainer:
         if len(examples) == 0:
             raise ConfigError("no training example: every history is shorter than data.split.min_history. Lower it.")
         self.accelerator = Accelerator()
+        self.ranks = Ranks(self.accelerator)
         self.llara = llara.to(self.accelerator.device)
         self.examples = examples
         self.config = config
@@ -157,7 +160,10 @@ class Trainer:
         """
         optimizer = build_optimizer(self.llara, self.config.optimizer)
         counters = self._restore(optimizer) if resume else Counters(fingerprint=self.fingerprint)
-        model, optimizer = self.accelerator.prepare(self.llara, optimizer)
+        # In evaluation mode: precision as launched, but no wrapper that sums gradients, which `Ranks` does.
+        model = self.accelerator.prepare_model(self.llara, evaluation_mode=True)
+        optimizer = self.accelerator.prepare(optimizer)
+        self.ranks.take_weights(self.llara)
         main = self.accelerator.is_main_process
         writer = MetricsWriter(self.folder if main else None, start_step=counters.step)
         started = time.perf_counter()
@@ -165,7 +171,7 @@ class Trainer:
         try:
             while counters.step < self.total_steps and not ended and not self._out_of_patience(counters):
                 record = self._step(model, optimizer, counters.step)
-                ended = self.enough is not None and self.enough(record)
+                ended = self._is_enough(record)
                 counters, score = self._validated(counters, last=ended)
                 record = replace(record, validation_hit_ratio=score)
                 # Before the checkpoint: a run that dies between the two repeats steps instead of leaving a gap.
@@ -188,6 +194,9 @@ class Trainer:
             seconds=time.perf_counter() - started,
             stopped_early=counters.step < self.total_steps,
         )
+
+    def _is_enough(self, record: StepRecord) -> bool:
+        return self.enough is not None and bool(self.ranks.main_says(self.enough(record)))
 
     def _out_of_patience(self, counters: Counters) -> bool:
         return 0 < self.config.patience <= counters.fails
@@ -229,21 +238,22 @@ class Trainer:
         return probability, draw_hybrid(rows, step, probability=probability, seed=self.config.seed, per_batch=per_batch)
 
     def _accumulate(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> float:
-        """Gradients of the mean loss over the step's examples, one micro-batch at a time; returns that loss."""
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        """Gradients of the mean loss over the step's examples, one micro-batch at a time; returns that loss.
+
+        This process computes its share of the rows, which may be none; loss and gradients are those of all.
+        """
+        rank, world = self.ranks.rank, self.ranks.world
         mine = np.arange(rank, len(rows), world)
         micros = np.split(mine, range(self.config.micro_batch_size, len(mine), self.config.micro_batch_size))
         total = 0.0
         for number, places in enumerate(micros):
+            if len(places) == 0:
+                continue
             torch.manual_seed(_dropout_seed(self.config.seed, step, number * world + rank))
-            last = number == len(micros) - 1
-            with nullcontext() if last else self.accelerator.no_sync(model):
-                losses = self._losses(model, rows[places], hybrid[places], step)
-                # Distributed gradients are averaged over processes, hence the factor `world`.
-                loss = losses.sum() * world / len(rows)
-                self.accelerator.backward(loss)
+            loss = self._losses(model, rows[places], hybrid[places], step).sum() / len(rows)
+            self.accelerator.backward(loss)
             total += float(loss.detach())
-        return total
+        return self.ranks.sum_gradients(total, list(self.llara.trainable().values()))
 
     def drawn(self, rows: IntArray, epoch: int) -> tuple[CandidateSet, list[int]]:
         """Candidates and wording of some rows in an epoch."""
@@ -281,7 +291,7 @@ class Trainer:
             return replace(counters, step=step), None
         self._refuse_broken_weights(counters.step)
         self.llara.eval()
-        score = float(self.validate(self.llara))
+        score = self.ranks.main_says(float(self.validate(self.llara)))
         if not score > counters.best_score:
             return replace(counters, step=step, fails=counters.fails + 1), score
         self._best_weights = trained_weights(self.llara)
