@@ -15,7 +15,7 @@ class Objective(Protocol):
     def trains(self) -> tuple[ScorerName, ...]:
         """Scorers that the loss teaches, at least one: the model computes them in training and a run reports them.
 
-        The first is the one that a run uses unless told otherwise. What no scorer here reads stays frozen.
+        The first is the one that a run uses unless told otherwise.
         """
 
     @property
