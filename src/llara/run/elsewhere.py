@@ -79,7 +79,7 @@ def _received(process: BaseProcess, answers: Connection, what: str) -> Any:  # n
 def _work(work: Work[T], argument: object, threads: int, log: Log, answers: Connection) -> None:
     """What the other process does: work, and send the result, or the reason why there is none."""
     torch.set_num_threads(threads)
-    logging.basicConfig(level=logging.WARNING, handlers=[QueueHandler(log)], force=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[QueueHandler(log)], force=True)
     logging.getLogger("llara").setLevel(logging.INFO)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
