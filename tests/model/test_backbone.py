@@ -26,6 +26,9 @@ IDS = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
 def test_a_saved_backbone_loads_as_it_is(shape: str, backbone_folder: Folder) -> None:
     plain = AutoModelForCausalLM.from_pretrained(backbone_folder(shape)).eval()
     model, tokenizer = load_backbone(BackboneConfig(path=backbone_folder(shape), tuning="frozen"))
+    assert list(model.state_dict()) == list(plain.state_dict())
+    for name, weight in plain.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
     with torch.inference_mode():
         expected = plain(input_ids=IDS).logits
         # Kernels of ours may add in another order.

@@ -111,7 +111,9 @@ def test_a_snapshot_of_the_hubs_cache_is_a_folder_of_links_and_loads(copied: Pat
     shutil.copytree(copied, blobs)
     for file in blobs.iterdir():
         (snapshot / file.name).symlink_to(Path("../../blobs") / file.name)
-    load_backbone(BackboneConfig(path=str(snapshot)))
+    linked, _ = load_backbone(BackboneConfig(path=str(snapshot), tuning="frozen"))
+    direct, _ = load_backbone(BackboneConfig(path=str(copied), tuning="frozen"))
+    assert all(torch.equal(linked.state_dict()[name], weight) for name, weight in direct.state_dict().items())
 
 
 def test_an_adapter_beside_the_weights_is_refused(copied: Path) -> None:
