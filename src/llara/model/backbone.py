@@ -83,7 +83,7 @@ class BackboneConfig:
     """Which language model reads the prompts, and which of its weights are tuned."""
 
     path: Annotated[str, Field(min_length=1)] = NANO
-    """`nano`, a folder in Hugging Face format, or a hub name."""
+    """`nano`, a folder in Hugging Face format, a .gguf file, or a hub name."""
     tuning: Literal["lora", "full", "frozen"] = "lora"
     """lora: the adapter (the paper); full: every weight; frozen: only projector and head."""
     lora: LoraSettings = field(default_factory=LoraSettings)
@@ -115,7 +115,7 @@ def load_backbone(
     """Load weights and tokenizer of an existing backbone and make it trainable as `config.tuning` says.
 
     Args:
-        config: Folder or hub name, tuning and quantization.
+        config: Folder, .gguf file or hub name, tuning and quantization.
         dtype: Dtype of the stored weights; keep float32 for `full` tuning.
         adapter: A saved adapter to load instead of a fresh one.
 

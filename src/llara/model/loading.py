@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from llara.errors import CheckpointError
+from llara.model.gguf import loadable
 
 NOT_LOADED = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError)
 """What the libraries raise for files that they cannot use."""
@@ -73,15 +74,16 @@ def _refuse_link_out(file: Path) -> None:
 
 
 def read_backbone(path: str, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:  # noqa: ANN401
-    """Weights and tokenizer of a folder or hub name, complete and finite; code beside them is never run.
+    """Weights and tokenizer of a folder, .gguf file or hub name, complete and finite; code beside them is never run.
 
     Args:
-        path: Folder or hub name.
+        path: As `backbone.path`.
         options: For `from_pretrained`: dtype and quantization.
 
     Raises:
         CheckpointError: If they do not load as a causal language model, naming the tensor where it is one.
     """
+    path = loadable(path)
     check_backbone_folder(path)
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)

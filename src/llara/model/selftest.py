@@ -18,6 +18,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from llara.errors import CheckpointError, ConfigError
 from llara.model.backbone import NANO, BackboneConfig, LoraSettings, causal_lm, prepare_backbone
+from llara.model.gguf import loadable
 from llara.model.loading import NOT_LOADED, check_backbone_folder
 from llara.model.probes import Probe, make_probe
 from llara.model.twin import build_twin
@@ -97,11 +98,12 @@ def check_backbone(settings: BackboneConfig, *, uses: Collection[str] = ()) -> N
     """
     if settings.path == NANO:
         return
-    check_backbone_folder(settings.path)
+    path = loadable(settings.path)
+    check_backbone_folder(path)
     try:
-        config = AutoConfig.from_pretrained(settings.path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     except NOT_LOADED as error:
-        raise CheckpointError(f"backbone '{settings.path}' has no readable config.json: {error}") from error
+        raise CheckpointError(f"backbone '{path}' has no readable config.json: {error}") from error
     verdict = architecture_verdict(config, settings)
     verdict.require("reading", "batched", "training", *(way for use in uses for way in NEEDED.get(use, ())))
 

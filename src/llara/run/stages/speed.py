@@ -7,6 +7,7 @@ import torch
 
 from llara.model import BackboneConfig
 from llara.model.backbone import NANO
+from llara.model.gguf import loadable
 
 _SIDE = 1024
 _UNKNOWN_WEIGHTS = 500_000_000
@@ -17,7 +18,7 @@ def count_weights(config: BackboneConfig) -> int:
     if config.path == NANO:
         nano = config.nano
         return nano.num_layers * 12 * nano.hidden_size**2 + nano.vocabulary * nano.hidden_size
-    found = sum(file.stat().st_size for file in Path(config.path).glob("*.safetensors")) // 2
+    found = sum(file.stat().st_size for file in Path(loadable(config.path)).glob("*.safetensors")) // 2
     return found or _UNKNOWN_WEIGHTS  # a hub name
 
 
