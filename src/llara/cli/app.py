@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llara.cli.backbone import backbone_app
 from llara.cli.data import data_app
 from llara.cli.limits import limit_kernel_caches
 from llara.cli.options import Force, Json, Set
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(data_app)
+app.add_typer(backbone_app)
 
 _INTERRUPTED = 130  # typer exits with it on Ctrl-C
 

@@ -1,6 +1,5 @@
 """`llara data fetch`: known data sets are downloaded and become dataset folders."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +26,7 @@ from llara.cli.making import (
     run_source,
     show_made,
 )
-from llara.cli.options import Force, Json
+from llara.cli.options import AcceptLicense, Force, Json
 
 if TYPE_CHECKING:
     from llara.ingest.sources import Source
@@ -38,9 +37,7 @@ def fetch_data(
     source: Annotated[str | None, typer.Argument(help="Name of the data set; without it, all are listed.")] = None,
     output: Annotated[Path | None, typer.Argument(help="Dataset folder to make; default data/NAME.")] = None,
     category: Category = None,
-    accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="Accept the publisher's terms, which are shown otherwise.")
-    ] = False,
+    accept_license: AcceptLicense = False,
     mirror: Annotated[str | None, typer.Option(help="Address of a folder with the same files.")] = None,
     checksum: Annotated[
         list[str] | None,
@@ -67,6 +64,7 @@ def fetch_data(
 
     Example: llara data fetch movielens-1m data/movielens-1m --core 5
     """
+    from llara.cli.terms import accept_terms
     from llara.data.files import refuse_taken
     from llara.ingest import ShapeConfig
     from llara.ingest.sources import SOURCES, fetch_files, find_source
@@ -84,7 +82,10 @@ def fetch_data(
     meant = meant_split(split, history_length, min_history)
     known.refuse_unfit(shape, meant, category)
     refuse_taken(output, force=force, marker="dataset.json")
-    _accept(known, accepted=accept_license, ask=not json)
+    accept_terms(
+        known.name, title=known.title, homepage=known.homepage, terms=known.license, accepted=accept_license,
+        ask=not json,
+    )  # fmt: skip
     from llara.cli import console
 
     with console.download_bar() as on_progress:
@@ -98,22 +99,6 @@ def fetch_data(
         )
     info = run_source(source, files, output, shape, split=meant, category=category, name=name, noun=noun, force=force)
     show_made(output, info, json=json)
-
-
-def _accept(source: "Source", *, accepted: bool, ask: bool) -> None:
-    from llara.cli import console
-    from llara.errors import ConfigError
-
-    console.say(f"{source.title}\n{source.homepage}\nTerms: {source.license}")
-    if accepted:
-        return
-    if not (ask and sys.stdin.isatty()):
-        raise ConfigError(
-            f"the terms of {source.name!r} must be accepted before anything is downloaded: {source.license} "
-            "Pass --accept-license if you do."
-        )
-    if not typer.confirm("Do you accept them?", err=True):
-        raise typer.Exit(2)
 
 
 def _checksums(given: list[str]) -> dict[str, str]:

