@@ -15,10 +15,9 @@ from llara.evaluate import (
     ReportContent,
     compare_results,
     render_report,
-    save_figures,
     write_report,
 )
-from llara.evaluate.figures import figure_svg, moving_average, report_figures, series
+from llara.evaluate.figures import figure_svg, moving_average, report_figures, save_figures, series
 from llara.evaluate.report import setting_groups
 from llara.leakage import LeakageFinding
 
@@ -210,7 +209,7 @@ def test_report_is_written_as_one_file(tmp_path: Path) -> None:
 
 
 def test_figures_are_written_as_png(tmp_path: Path) -> None:
-    paths = save_figures(tmp_path / "figures", _content())
+    paths = save_figures(tmp_path / "figures", report_figures(_content()))
     assert [path.name for path in paths] == ["hr_at_1.png", "validation_hr_at_1.png", "loss.png", "curriculum.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 

@@ -2,7 +2,6 @@
 
 from llara.evaluate.calibration import PriorWeights, calibrate_prior, calibrated_hit_ratio, fit_prior_weights
 from llara.evaluate.content import Choice, ExamplePrompt, ReportContent
-from llara.evaluate.figures import save_figures
 from llara.evaluate.judging import (
     Judged,
     evaluate_model,
@@ -94,7 +93,6 @@ __all__ = [
     "register_task",
     "render_report",
     "results_table",
-    "save_figures",
     "score_draws",
     "summary_sentence",
     "target_ranks",

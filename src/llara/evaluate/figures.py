@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -75,7 +76,10 @@ def report_figures(content: ReportContent) -> list[NamedFigure]:
             curriculum_figure(metrics),
         ),
     )
-    return [figure for figure in candidates if figure is not None]
+    figures = [figure for figure in candidates if figure is not None]
+    for named in figures:
+        _lay_out(named.figure)
+    return figures
 
 
 def hit_ratio_figure(report: EvaluationReport) -> Figure:
@@ -182,8 +186,7 @@ def curriculum_figure(metrics: TrainingMetrics) -> Figure | None:
 def figure_svg(named: NamedFigure) -> str:
     """The figure as an `<svg>` element for an HTML page: CSS colors, page font, ids of its own, nothing external."""
     buffer = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": named.name}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the page's own font has it
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": named.name}), _any_letters():
         named.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -195,17 +198,16 @@ def figure_svg(named: NamedFigure) -> str:
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1)
 
 
-def save_figures(folder: Path, content: ReportContent) -> list[Path]:
+def save_figures(folder: Path, figures: Sequence[NamedFigure]) -> list[Path]:
     """Write each figure as `NAME.png` on white, 200 dots per inch.
 
     Raises:
         DataError: If the folder cannot be written to.
     """
     paths = []
-    for named in report_figures(content):
+    for named in figures:
         path = folder / f"{named.name}.png"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        with _any_letters():
             write_atomically(path, partial(named.figure.savefig, format="png", dpi=200))
         paths.append(path)
     return paths
@@ -251,6 +253,21 @@ def _new_figure(height: float = 3.0) -> tuple[Figure, Axes]:
     axes.xaxis.label.set(color=MUTED, fontsize=_FONT_SIZE)
     axes.yaxis.label.set(color=MUTED, fontsize=_FONT_SIZE)
     return figure, axes
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once and for all: it takes as long as drawing, and every saved format would do it again."""
+    with _any_letters():
+        figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+
+
+@contextmanager
+def _any_letters() -> Iterator[None]:
+    """No warnings of letters that matplotlib's font lacks: the page's own font has them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def _label_steps(axes: Axes, y_label: str) -> None:

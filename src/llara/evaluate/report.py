@@ -1,31 +1,41 @@
 """The HTML report: one file that explains itself, with nothing to load from elsewhere."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, Setting
-from llara.evaluate.figures import figure_svg, report_figures
 from llara.evaluate.tables import column_titles, table_caption, table_rows
+
+if TYPE_CHECKING:
+    from llara.evaluate.figures import NamedFigure
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(path: Path, content: ReportContent) -> None:
+def write_report(path: Path, content: ReportContent, *, figures: "Sequence[NamedFigure] | None" = None) -> None:
     """Write the report as one self-contained HTML file; an earlier file survives an interruption.
+
+    Args:
+        path: The file.
+        content: What the report says.
+        figures: From `report_figures`, where they are saved as files as well; None: drawn for the report alone.
 
     Raises:
         DataError: If the file cannot be written.
     """
-    html = render_report(content)
+    html = render_report(content, figures=figures)
     write_atomically(path, lambda target: _write_text(target, html))
 
 
-def render_report(content: ReportContent) -> str:
+def render_report(content: ReportContent, *, figures: "Sequence[NamedFigure] | None" = None) -> str:
     """The report as HTML. Titles, prompts, names and settings are escaped: nothing in them can act."""
+    from llara.evaluate.figures import figure_svg, report_figures  # noqa: PLC0415  (slow to import)
+
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -35,15 +45,15 @@ def render_report(content: ReportContent) -> str:
     )
     report = content.evaluation
     # The only trusted markup: matplotlib escapes the names it draws
-    figures = [(named, Markup(figure_svg(named))) for named in report_figures(content)]
+    drawn = [(named, Markup(figure_svg(named))) for named in figures or report_figures(content)]
     return environment.get_template("report.html").render(
         content=content,
         report=report,
         columns=column_titles(report),
         rows=table_rows(report),
         caption=table_caption(report),
-        headline_figure=figures[0],
-        training_figures=figures[1:],
+        headline_figure=drawn[0],
+        training_figures=drawn[1:],
         has_generation=any(not result.ranks_candidates for result in report.results),
         settings=setting_groups(content.settings),
         facts=list(flatten_settings(content.data_facts)),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.special import ndtri
 
 from llara.data import IntArray
 from llara.errors import ConfigError, DataError
@@ -67,8 +67,12 @@ def wilson_interval(hits: int, total: int, level: float = 0.95) -> Interval:
     _check_level(level)
     if not 0 <= hits <= total or total == 0:
         raise DataError(f"expected 0 <= hits <= total and total > 0, found {hits} hits of {total} rows")
-    ci = binomtest(int(hits), int(total)).proportion_ci(confidence_level=level, method="wilson")
-    return Interval(float(ci.low), float(ci.high), level, "wilson")
+    ratio, z = hits / total, float(ndtri(0.5 + 0.5 * level))
+    center = (2 * hits + z**2) / (2 * (total + z**2))
+    half = z / (2 * (total + z**2)) * (4 * total * ratio * (1 - ratio) + z**2) ** 0.5
+    # At both ends the formula's exact value is the end itself: rounding must not move it.
+    low, high = 0.0 if hits == 0 else center - half, 1.0 if hits == total else center + half
+    return Interval(low, high, level, "wilson")
 
 
 def bootstrap_interval(

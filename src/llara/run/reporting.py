@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from llara.data import Dataset, Split, write_candidates
-from llara.evaluate import ReportContent, save_figures, summary_sentence, write_predictions, write_report
+from llara.evaluate import ReportContent, summary_sentence, write_predictions, write_report
 from llara.run.config import RunConfig, config_to_dict
 from llara.run.evaluation import Evaluated
 from llara.run.folder import EVALUATION_FILE
@@ -41,8 +41,15 @@ def save_evaluation(
     for name, stem in file_stems(list(evaluated.judged)).items():
         write_predictions(folder / PREDICTIONS_FOLDER / f"{stem}.parquet", evaluated.judged[name].predictions)
     content = report_content(metrics_folder or folder, evaluated, config=config, dataset=dataset, split=split)
-    write_report(folder / "report.html", content)
-    save_figures(folder / "figures", content)
+    _save_report(folder, content)
+
+
+def _save_report(folder: Path, content: ReportContent) -> None:
+    from llara.evaluate.figures import report_figures, save_figures  # noqa: PLC0415  (slow to import)
+
+    figures = report_figures(content)
+    write_report(folder / "report.html", content, figures=figures)
+    save_figures(folder / "figures", figures)
 
 
 def report_content(
