@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from llara.data.tables import FREE_BYTES, MOST_RATIO
 from llara.errors import DataError
@@ -227,8 +228,10 @@ def _assemble(manager: _Manager, budget: _Budget) -> pl.DataFrame:
 def _series(name: str, values: list[Any], budget: _Budget) -> pl.Series:
     _refuse_other_values(name, values, _DEEPEST, budget)
     try:
-        return pl.Series(name, values)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        is_nested = any(isinstance(value, list | tuple) for value in values)
+        # Ten times as fast for lists: polars makes a series of each first.
+        return pl.Series(name, pa.array(values) if is_nested else values)
+    except (TypeError, OverflowError, pa.ArrowException, pl.exceptions.PolarsError) as error:
         raise ValueError(f"column {name!r} holds more than numbers, texts and lists: {error}") from error
 
 
