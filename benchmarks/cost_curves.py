@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="JSON file for all figures")
     parser.add_argument("--document", type=Path, help="Markdown file whose table is replaced")
     options = parser.parse_args(arguments)
-    prepare(options.folder)
+    prepare(options.folder, shapes=[options.shape])
     llara = open_llara(options.folder, options.shape, open_workload(options.folder), precision="bfloat16")
     curves: Curves = {}
     for scorer in _SCORERS:

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, help="JSON file for all figures")
     parser.add_argument("--document", type=Path, help="Markdown file whose table is replaced")
     options = parser.parse_args(arguments)
-    prepare(options.folder)
+    prepare(options.folder, shapes=())
     workload = open_workload(options.folder)
     device = best_device()
     report: dict[str, Any] = {

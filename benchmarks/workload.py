@@ -3,6 +3,7 @@
 Speed depends on shapes, not on what was learned, so nothing is trained.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,8 +73,8 @@ class Workload:
     candidates: CandidateSet
 
 
-def prepare(folder: Path) -> None:
-    """Write data and backbones into a folder, once."""
+def prepare(folder: Path, shapes: Iterable[ShapeName] = ("135m", "nano", "tiny")) -> None:
+    """Write data and the backbones of some shapes into a folder, once."""
     data = folder / "data"
     if not data.is_dir():
         rows, items = LASTFM / "rows.parquet", LASTFM / "items.parquet"
@@ -81,9 +82,9 @@ def prepare(folder: Path) -> None:
             import_rows(rows, data, items=items, padding=4606, noun="artist")
         else:
             make_sample(data, seed=0)
-    for name, shape in SHAPES.items():
+    for name in shapes:
         if not (folder / name).is_dir():
-            _write_backbone(folder / name, shape, load_dataset(data))
+            _write_backbone(folder / name, SHAPES[name], load_dataset(data))
 
 
 def title_tokenizer(dataset: Dataset) -> PreTrainedTokenizerFast:

@@ -31,7 +31,11 @@ TINY = (
     "prior_folds=2",
     "train.epochs=0.02",
     "train.validations=1",
+    "train.batch_size=8",
+    "train.micro_batch_size=8",
     "evaluate.validation_limit=20",
+    "evaluate.rows_limit=40",
+    "evaluate.examples=1",
     "data.candidates.draws=1",
 )
 

@@ -1,6 +1,6 @@
 """Trains a saved tiny model in a process of its own, for test_resume.py to kill.
 
-python killed_run.py MODEL_FOLDER RUN_FOLDER [--resume] [--stand-still-after STEP]
+python killed_run.py MODEL_FOLDER RUN_FOLDER [--stand-still-after STEP]
 """
 
 import argparse
@@ -61,12 +61,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--stand-still-after", type=int)
     arguments = parser.parse_args()
-    train(
-        arguments.model,
-        arguments.run,
-        resume=arguments.resume,
-        stand_still_after=arguments.stand_still_after,
-    )
+    train(arguments.model, arguments.run, stand_still_after=arguments.stand_still_after)

@@ -194,7 +194,9 @@ def test_records_are_on_the_disk_before_the_checkpoint_that_follows_them(
 
 
 @pytest.mark.timeout(60)
-def test_a_killed_process_resumes_in_another_one(tmp_path: Path, tiny_llara: Build) -> None:
+def test_a_killed_process_resumes_in_another_one(
+    tmp_path: Path, tiny_llara: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
     script = Path(__file__).with_name("killed_run.py")
     model, run, whole = tmp_path / "model", tmp_path / "run", tmp_path / "whole"
     tiny_llara(dropout=0.2).save_pretrained(model)
@@ -210,9 +212,10 @@ def test_a_killed_process_resumes_in_another_one(tmp_path: Path, tiny_llara: Bui
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert len(read_metrics(run)) == 8
-    finished = subprocess.run([*command, "--resume"], env=environment, check=True, capture_output=True, text=True)
-    assert finished.stdout.split() == ["6", "7", "8", "9", "10", "11"]  # the checkpoint was of 6 steps
-    runpy.run_path(str(script))["train"](model, whole)
+    train = runpy.run_path(str(script))["train"]  # this process is another one
+    train(model, run, resume=True)
+    assert capsys.readouterr().out.split() == ["6", "7", "8", "9", "10", "11"]  # the checkpoint was of 6 steps
+    train(model, whole)
     assert untimed(run) == untimed(whole)
 
 
