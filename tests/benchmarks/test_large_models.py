@@ -9,9 +9,7 @@ from benchmarks import large_models, speed_stage
 from tests.benchmarks.test_recommender_speed import marked
 
 
-def test_a_tiny_shape_is_measured_from_end_to_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tiny_shape_is_measured_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed_stage, "_PEAK_SHAPES", ((64, 64, 64),))
     output, document = tmp_path / "figures.json", marked(tmp_path, "large-models")
     large_models.main(

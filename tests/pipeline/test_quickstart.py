@@ -107,7 +107,7 @@ def threads(count: int) -> Iterator[None]:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Path]:
     """A tiny quickstart's settings, its data and its start."""
     folder = tmp_path_factory.mktemp("both")
-    config = override_config(quickstart_config(folder, seed=0), TINY)
+    config = override_config(quickstart_config(folder, seed=0), (*TINY, "evaluate.generation_draws=0"))
     make_sample(Path(config.data.folder), seed=0)
     with threads(1):
         make_start(config, folder / "start")
