@@ -11,7 +11,8 @@ from llara.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = (
-    "train.epochs=0.02", "train.validations=1", "train.batch_size=8", "train.micro_batch_size=8", "backbone.adapt.steps=1", "backbone.adapt.batch_size=2",
+    "train.epochs=0.02", "train.validations=1", "train.batch_size=8", "train.micro_batch_size=8",
+    "backbone.adapt.steps=1", "backbone.adapt.batch_size=2",
     "backbone.nano={hidden_size: 32, num_layers: 1, num_heads: 2, vocabulary: 2000}", "recommender.fit.epochs=1",
     "practice.steps=3", "prior_folds=2",
     "data.candidates.draws=2", "evaluate.validation_limit=10", "evaluate.rows_limit=20", "evaluate.examples=1",
