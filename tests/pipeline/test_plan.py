@@ -51,11 +51,27 @@ def test_each_stage_says_how_certain_it_is(world: "World") -> None:
     assert "may be off by" in world.llara("plan", world.config("planned")).out
 
 
+def test_a_plan_without_time_for_probes_has_all_stages_and_is_uncertain(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = ("--set", "data.candidates.draws=20", "--set", "train.objective.name=sum")
+    names = [stage["name"] for stage in world.llara("plan", world.config("planned"), *PRIOR, "--json").json()["stages"]]
+    monkeypatch.setattr("llara.run.plan._PROBE_SECONDS", 0.0)
+    stages = world.llara("plan", world.config("planned"), *PRIOR, *draws, "--json").json()["stages"]
+    assert [stage["name"] for stage in stages] == names
+    uncertain = {stage["name"]: stage["uncertainty"] for stage in stages}
+    assert {uncertain[name] for name in ("practice", "training", "calibration", "evaluation")} == {0.5}
+    seconds = {stage["name"]: stage["seconds"] for stage in stages}
+    assert 0 < seconds["calibration"] < seconds["training"]
+
+
 @pytest.mark.slow
-def test_a_large_model_is_planned_within_a_minute(world: "World") -> None:
+@pytest.mark.parametrize(("width", "layers", "heads"), [(768, 12, 12), (576, 30, 9)])
+def test_a_large_model_is_planned_within_a_minute(world: "World", width: int, layers: int, heads: int) -> None:
     large = (
-        "backbone.nano.hidden_size=768", "backbone.nano.num_layers=12", "backbone.nano.num_heads=12",
-        "backbone.adapt.steps=200", "practice.steps=100", "train.batch_size=128",
+        f"backbone.nano.hidden_size={width}", f"backbone.nano.num_layers={layers}", f"backbone.nano.num_heads={heads}",
+        "backbone.adapt.steps=200", "practice.steps=100", "train.batch_size=128", "train.objective.name=sum",
+        "recommender_prior=true", "data.candidates.draws=20", "evaluate.rows=dense", "evaluate.generation_draws=1",
     )  # fmt: skip
     settings = [part for setting in large for part in ("--set", setting)]
     started = time.perf_counter()

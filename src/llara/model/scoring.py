@@ -202,7 +202,7 @@ def generate_answers(
     with folded_for(network, len(prompts)):
         for rows in length_batches([(len(prompt.token_ids), 0) for prompt in prompts], batch_size):
             chosen = [prompts[row] for row in rows]
-            limits = [max_new_tokens or _answer_limit(network, prompt) for prompt in chosen]
+            limits = [max_new_tokens or answer_limit(network, prompt) for prompt in chosen]
             generation = GenerationConfig(
                 do_sample=False,
                 max_new_tokens=max(limits),
@@ -227,7 +227,7 @@ def generate_answers(
     return answers
 
 
-def _answer_limit(network: Network, prompt: EncodedPrompt) -> int:
+def answer_limit(network: Network, prompt: EncodedPrompt) -> int:
     """Tokens that a row may write; of its own candidates only, so that an answer does not depend on other rows."""
     return max(len(network.encoder.answer_tokens(item)) for item in prompt.candidate_items) + 8
 

@@ -24,8 +24,8 @@ from llara.run.stages.probing import Budget
 
 _PROBE_SECONDS = 24.0
 """Of all probes: with loading the program and the data, a plan is there within a minute."""
-_SHARES = (2.0, 3.0, 2.0, 5.0, 1.0, 3.0)
-"""Of recommender, backbone, practice, training, calibration, evaluation; what one leaves is for those after it."""
+_SHARES = (2.0, 3.0, 2.0, 5.0, 3.0)
+"""Of recommender, backbone, practice, training, evaluation; what one leaves is for those after it."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def plan_run(config: RunConfig) -> Plan:
     model.value.uses_behavior = uses_behavior(config)
     model.value.default_scorer = trained_scorer(config)
     training = TrainStage(material, model.value, None).probe(budget.next())
-    calibration = CalibrateStage(material, model.value).probe(budget.next())
-    evaluation = EvaluateStage(material, model.value).probe(budget.next())
+    calibration = CalibrateStage(material, model.value, training=training.plan).probe(0.0)
+    evaluation = EvaluateStage(material, model.value, training=training.plan).probe(budget.next())
     found = [recommender, folds, model, practice, training, calibration, evaluation]
     plans += [probed.plan for probed in found if probed.plan is not None and probed.plan.seconds > 0]
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None

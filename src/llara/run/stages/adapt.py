@@ -13,7 +13,7 @@ from llara.run.stages.probing import Repeats
 from llara.run.stages.speed import count_weights, product_speed
 from llara.run.stages.stage import Place, Probed, StagePlan
 
-_PROBE_STEPS, _LEAST_STEPS = 16, 3
+_PROBE_STEPS, _LEAST_STEPS = 16, 2  # the first one is not counted
 _EFFICIENCY = 0.3
 """Share of the speed of a large matrix product that a step reaches, rather less than more."""
 

@@ -7,7 +7,7 @@ from llara.model import Llara
 from llara.run.choices import uses_prior
 from llara.run.events import stage
 from llara.run.material import Material
-from llara.run.stages.scoring import expect_scoring
+from llara.run.stages.scoring import num_rankings
 from llara.run.stages.stage import Place, Probed, StagePlan
 
 
@@ -20,6 +20,8 @@ class CalibrateStage:
 
     material: Material
     llara: Llara
+    training: StagePlan | None = None
+    """For a plan: what is expected of the training, which ranks the same rows."""
     name: str = "calibration"
 
     @property
@@ -40,11 +42,11 @@ class CalibrateStage:
         return self.llara
 
     def probe(self, seconds: float) -> Probed[Llara]:
-        """Some validation rows."""
-        if not self.needed:
+        """Nothing is measured: it takes as long as one of the training's validations."""
+        if not self.needed or self.training is None or self.training.row_seconds is None:
             return Probed(self.llara, None)
-        found = expect_scoring(
-            self.material, self.llara, self.material.validation, self.llara.default_scorer, seconds=seconds
+        expected = self.training.row_seconds * num_rankings(self.material.validation)
+        uncertainty = self.training.uncertainty
+        return Probed(
+            self.llara, StagePlan(self.name, "the validation rows once more", expected, uncertainty=uncertainty)
         )
-        plan = StagePlan(self.name, "the validation rows once more", found.seconds, uncertainty=found.uncertainty)
-        return Probed(self.llara, plan)

@@ -22,6 +22,8 @@ class EvaluateStage:
     material: Material
     llara: Llara
     leakage: tuple[LeakageFinding, ...] = ()
+    training: StagePlan | None = None
+    """For a plan: what is expected of the training, which ranks rows as well."""
     name: str = "evaluation"
     needed: bool = True
 
@@ -45,7 +47,18 @@ class EvaluateStage:
         scorers = trained_scorers(self.llara, config)
         generated = config.evaluate.generation_draws if "answer" in config.train.objective.trains else 0
         share = seconds / (len(scorers) + (1 if generated else 0))
-        parts = [expect_scoring(self.material, self.llara, test, scorer, seconds=share) for scorer in scorers]
+        known = self.training.row_seconds if self.training is not None else None
+        parts = [
+            expect_scoring(
+                self.material,
+                self.llara,
+                test,
+                scorer,
+                seconds=share,
+                known=known if scorer == self.llara.default_scorer else None,
+            )
+            for scorer in scorers
+        ]
         if generated:
             one = expect_generating(self.material, self.llara, test, seconds=share)
             parts.append(replace(one, seconds=one.seconds * generated))

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from llara.model import Llara
 from llara.run.events import Listener, stage
 from llara.run.material import Material
-from llara.run.stages.probing import Repeats, expect
+from llara.run.stages.probing import GUESSED, Repeats, expect
 from llara.run.stages.stage import Place, Probed, StagePlan
-from llara.train import StepRecord, practise
+from llara.train import Phase, StepRecord, practise
 
 _PROBE_STEPS = 16
+_TRIES = 3
+"""A budget is worth a try of every phase if it holds this many steps of one row."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +49,32 @@ class PracticeStage:
         if not self.needed:
             return Probed(self.llara, None)
         phases = len(practice.phases)
+        longest = max(practice.phases, key=_items_read)
+        one, _ = self._mean_step(1, (longest,), steps=1, uncounted=0)
+        if one > seconds / _TRIES:  # no time to try the others
+            shorter = sum(phase.share * _items_read(phase) for phase in practice.phases) / _items_read(longest)
+            shorter /= sum(phase.share for phase in practice.phases)
+            return Probed(self.llara, self._plan(one * shorter * practice.batch_size, GUESSED))
 
         def once(rows: int) -> float:
-            return self._mean_step(rows, steps=1, uncounted=0)[0]
+            return self._mean_step(rows, practice.phases, steps=1, uncounted=0)[0]
 
         def steady(_: float) -> tuple[float, float]:
             steps = min(_PROBE_STEPS, max(3, practice.steps // phases))
-            return self._mean_step(practice.batch_size, steps=steps, uncounted=1)
+            return self._mean_step(practice.batch_size, practice.phases, steps=steps, uncounted=1)
 
         # Each try makes a step of every phase, of which one on average is measured.
         found = expect(once, full=practice.batch_size, seconds=seconds / phases, steady=steady)
-        amount = f"{practice.steps} steps of {practice.batch_size} rows"
-        expected = found.seconds * practice.steps
-        plan = StagePlan(self.name, amount, expected, is_limit=True, uncertainty=found.uncertainty)
-        return Probed(self.llara, plan)
+        return Probed(self.llara, self._plan(found.seconds, found.uncertainty))
 
-    def _mean_step(self, rows: int, *, steps: int, uncounted: int) -> tuple[float, float]:
-        """Seconds of a step of so many rows, over all phases by their shares; and the spread as a share."""
+    def _plan(self, step_seconds: float, uncertainty: float) -> StagePlan:
+        practice = self.material.config.practice
+        amount = f"{practice.steps} steps of {practice.batch_size} rows"
+        return StagePlan(self.name, amount, step_seconds * practice.steps, is_limit=True, uncertainty=uncertainty)
+
+    def _mean_step(self, rows: int, phases: tuple[Phase, ...], *, steps: int, uncounted: int) -> tuple[float, float]:
+        """Seconds of a step of so many rows, over phases by their shares; and the spread as a share."""
         config = self.material.config
-        phases = config.practice.phases
         repeats: list[Repeats] = []
 
         def on_step(record: StepRecord) -> None:
@@ -81,6 +90,11 @@ class PracticeStage:
         shares = [phase.share for phase in phases[: len(repeats)]]
         mean = sum(found.mean() * share for found, share in zip(repeats, shares, strict=True)) / sum(shares)
         return mean, max(found.spread() for found in repeats) if steps > 2 else 0.0
+
+
+def _items_read(phase: Phase) -> int:
+    """What the length of a phase's prompts goes by."""
+    return phase.history + phase.candidates
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _GROWTH = 4
-_GUESSED, _STEADY = 0.5, 0.1
+GUESSED, _STEADY = 0.5, 0.1
+"""Uncertainty of what was tried too little to know better, and of what was tried at its full size."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def expect(
     deadline = clock() + seconds
     took = run(1)
     if took > seconds / 3:  # the first pass makes room and is slow, but there is no time for another
-        return Expected(took * full, 0.0 if full == 1 else _GUESSED, 1)
+        return Expected(took * full, 0.0 if full == 1 else GUESSED, 1)
     sizes, times = [1], [run(1)]
     while True:
         left = deadline - clock()
@@ -69,7 +70,7 @@ def _extrapolated(sizes: Sequence[int], times: Sequence[float], full: int) -> Ex
     if len(sizes) > 1:
         # What does not grow with the size, such as a step of the optimizer, is paid once.
         per_unit = min(per_unit, max(0.0, took - times[-2]) / (size - sizes[-2]))
-    return Expected(took + per_unit * (full - size), min(_GUESSED, 0.15 + 0.05 * full / size), size)
+    return Expected(took + per_unit * (full - size), min(GUESSED, 0.15 + 0.05 * full / size), size)
 
 
 class Repeats:
@@ -101,7 +102,7 @@ class Repeats:
         """By which share the mean may be off."""
         times = self._counted()
         if len(times) < 2:
-            return _GUESSED / 2
+            return GUESSED / 2
         return float(2 * np.std(times, ddof=1) / np.sqrt(len(times)) / np.mean(times))
 
     def _counted(self) -> list[float]:

@@ -7,17 +7,41 @@ from dataclasses import replace
 import numpy as np
 
 from llara.evaluate import RankingTask
-from llara.model import Llara, ScorerName, generate_answers, score_candidates
+from llara.model import Llara, ScorerName, answer_limit, generate_answers, score_candidates
 from llara.run.material import Material
-from llara.run.stages.probing import Expected, expect
+from llara.run.stages.probing import GUESSED, Expected, expect
 
 _PROBE_ROWS = 64
+_FEW_TOKENS = 4
+_TRIES = 3
+"""A budget is worth a try if it holds this many of the smallest: the first one only makes room."""
+
+
+def num_rankings(task: RankingTask) -> int:
+    """How many lists are ranked: one for each row and draw."""
+    return len(task.draws) * len(task.examples)
 
 
 def expect_scoring(
-    material: Material, llara: Llara, task: RankingTask, scorer: ScorerName, *, seconds: float
+    material: Material,
+    llara: Llara,
+    task: RankingTask,
+    scorer: ScorerName,
+    *,
+    seconds: float,
+    known: float | None = None,
 ) -> Expected:
-    """Of all draws of a task."""
+    """Of all draws of a task.
+
+    Args:
+        material: With the batch size.
+        llara: Asked as it is asked in a run.
+        task: Its rows are tried.
+        scorer: How they are ranked.
+        seconds: Budget.
+        known: Seconds of one row of one draw where this scorer was tried on other rows; taken instead of another try
+            for which the budget is too small.
+    """
     batch_size, draws = material.config.evaluate.batch_size, len(task.draws)
 
     def score(histories: list[list[int]], candidates: list[list[int]]) -> object:
@@ -26,7 +50,7 @@ def expect_scoring(
         )
 
     rows = min(max(2, _PROBE_ROWS // draws), len(task.examples))
-    return _expect_rows(score, task, rows, draws=draws, seconds=seconds)
+    return _expect_rows(score, task, rows, draws=draws, seconds=seconds, known=known)
 
 
 def expect_generating(material: Material, llara: Llara, task: RankingTask, *, seconds: float) -> Expected:
@@ -36,7 +60,27 @@ def expect_generating(material: Material, llara: Llara, task: RankingTask, *, se
     def generate(histories: list[list[int]], candidates: list[list[int]]) -> object:
         return generate_answers(llara, histories, candidates, hybrid=llara.uses_behavior, batch_size=batch_size)
 
-    return _expect_rows(generate, task, min(batch_size, len(task.examples)), draws=1, seconds=seconds)
+    rows = min(batch_size, len(task.examples))
+    started = time.perf_counter()
+    one = _expect_answer(llara, task)
+    if _TRIES * one > seconds:  # a whole answer would take too long
+        return Expected(one * len(task.examples), GUESSED, 0)
+    left = seconds - (time.perf_counter() - started)
+    return _expect_rows(generate, task, rows, draws=1, seconds=left)
+
+
+def _expect_answer(llara: Llara, task: RankingTask) -> float:
+    """Seconds of one generated answer, from its first few tokens."""
+    history, items = task.examples.histories()[0], task.draws[0].items[0].tolist()
+
+    def write(tokens: int) -> float:
+        started = time.perf_counter()
+        generate_answers(llara, [history], [items], hybrid=llara.uses_behavior, max_new_tokens=tokens)
+        return time.perf_counter() - started
+
+    first, few = write(1), write(_FEW_TOKENS)
+    per_token = max(0.0, few - first) / (_FEW_TOKENS - 1)
+    return few + per_token * (answer_limit(llara, llara.encode_prompt(history, items)) - _FEW_TOKENS)
 
 
 def _expect_rows(
@@ -46,11 +90,12 @@ def _expect_rows(
     *,
     draws: int,
     seconds: float,
+    known: float | None = None,
 ) -> Expected:
     """All rows of a task; what some draws of a history share is computed once, as the run would."""
     histories = task.examples.histories()
 
-    def once(count: int) -> float:
+    def once(count: int, draws: int = draws) -> float:
         places = ((np.arange(count) + 0.5) * len(histories) / count).astype(int)
         chosen = [histories[place] for place in places] * draws
         candidates = [items for draw in task.draws[:draws] for items in draw.items[places].tolist()]
@@ -58,5 +103,9 @@ def _expect_rows(
         run(chosen, candidates)
         return time.perf_counter() - started
 
+    if draws > 1 or known is not None:
+        one = known or once(1, 1)
+        if _TRIES * draws * one > seconds:
+            return Expected(one * draws * len(histories), GUESSED, 0)  # as if draws of a history shared nothing
     found = expect(once, full=rows, seconds=seconds)
     return replace(found, seconds=found.seconds * len(histories) / rows)

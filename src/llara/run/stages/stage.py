@@ -37,6 +37,7 @@ class StagePlan:
         is_limit: Whether the stage may end earlier: it stops when it no longer gets better, or is good enough.
         uncertainty: By which share of them `seconds` may well be off, judged from the probe alone.
         more_bytes: Memory that it takes beyond what its probe has taken.
+        row_seconds: Of ranking one row of one draw by the model's own scorer, where the probe has done so.
     """
 
     name: str
@@ -45,6 +46,7 @@ class StagePlan:
     is_limit: bool = False
     uncertainty: float = 0.0
     more_bytes: int = 0
+    row_seconds: float | None = None
 
 
 @dataclass(frozen=True)

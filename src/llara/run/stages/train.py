@@ -16,7 +16,7 @@ from llara.run.folder import fingerprint
 from llara.run.material import Material
 from llara.run.stages.memory import peak_bytes
 from llara.run.stages.probing import Repeats, expect
-from llara.run.stages.scoring import expect_scoring
+from llara.run.stages.scoring import expect_scoring, num_rankings
 from llara.run.stages.stage import Place, Probed, StagePlan
 from llara.train import StepRecord, Trainer, TrainReport, has_checkpoint
 
@@ -95,6 +95,7 @@ class TrainStage:
             total * step.seconds + count * validation.seconds,
             uncertainty=max(step.uncertainty, validation.uncertainty),
             more_bytes=_more_bytes(memory, min(config.train.micro_batch_size, batch_size), reached=step.size),
+            row_seconds=validation.seconds / num_rankings(self.material.validation),
         )
         return Probed(None, plan)
 
