@@ -1,11 +1,13 @@
 """Weights of head and prior."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llara.evaluate import fit_prior_weights
+from llara.evaluate import PriorWeights, fit_prior_weights
 
 
 def sampled(head_weight: float, prior_weight: float, *, rows: int, seed: int) -> tuple[np.ndarray, ...]:
@@ -26,6 +28,25 @@ def test_fit_recovers_the_mixture_that_made_the_targets() -> None:
 def test_a_useless_head_gets_no_weight() -> None:
     head, prior, target = sampled(-1.0, 1.5, rows=2_000, seed=1)
     assert fit_prior_weights(head, prior, target, learned=1.0).head == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("head", "prior", "said"),
+    [
+        (1.45, 0.66, "1.45 × the language model's score + 0.66 × SASRec's log-probability"),
+        (0.0, 0.66, "weight came out as 0.00. This hybrid LLaRA is SASRec alone"),
+        (1.45, 0.004, "weight came out as 0.00. This hybrid LLaRA is the language model alone"),
+        (0.0, 0.0, "says nothing"),
+    ],
+)
+def test_weights_are_said_in_words(head: float, prior: float, said: str) -> None:
+    assert said in PriorWeights(head, prior, 2.0, 1.0).in_words("SASRec")
+
+
+def test_weights_are_read_as_they_were_saved(tmp_path: Path) -> None:
+    weights = PriorWeights(1.45, 0.66, 2.5, 2.0)
+    weights.save(tmp_path / "calibration.json")
+    assert PriorWeights.load(tmp_path / "calibration.json") == weights
 
 
 @settings(max_examples=20, deadline=None)

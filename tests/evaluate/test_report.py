@@ -18,7 +18,7 @@ from llara.evaluate import (
     write_report,
 )
 from llara.evaluate.figures import figure_svg, moving_average, report_figures, save_figures, series
-from llara.evaluate.report import setting_groups
+from llara.evaluate.report import model_kinds, setting_groups
 from llara.leakage import LeakageFinding
 
 ATTACK = "<script>alert(1)</script>"
@@ -246,6 +246,25 @@ def test_settings_are_readable() -> None:
         ("train", [("lr", "0.0008"), ("steps", "12,000"), ("resume", "no"), ("extra", "none")]),
     ]
     assert setting_groups({}) == []
+
+
+def test_lists_of_settings_read_as_text() -> None:
+    groups = setting_groups({"practice": {"phases": [{"share": 0.5, "history": 1}, {"share": 0.25, "history": 10}]}})
+    assert groups == [("practice", [("phases", "share 0.5, history 1; share 0.25, history 10")])]
+
+
+def test_names_of_the_table_are_explained() -> None:
+    listwise = "hybrid LLaRA (listwise; its weight is 0: this is sasrec)"
+    report = _evaluation("popularity", "sasrec", listwise, "hybrid LLaRA (answer)")
+    kinds = model_kinds(replace(report, baseline="sasrec", comparisons={}))
+    assert [name for name, _ in kinds] == ["popularity", "sasrec", "hybrid LLaRA", "(listwise)", "(answer)"]
+
+
+def test_what_the_score_is_made_of_stands_below_the_table(html: str) -> None:
+    weighed = render_report(replace(_content(), weighing="1.45 × this + 0.66 × <that>."))
+    said = weighed.index("1.45 × this + 0.66 × &lt;that&gt;.")
+    assert weighed.index("</table>") < said < weighed.index('id="reading"')
+    assert "made of" not in html
 
 
 def test_an_invalid_answer_cannot_be_correct() -> None:

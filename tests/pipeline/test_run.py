@@ -1,3 +1,4 @@
+import html
 import json
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 
 from llara.data import read_candidates, sha256_of
-from llara.evaluate import read_predictions
+from llara.evaluate import PriorWeights, read_predictions
 from llara.run.config import load_config
 from llara.run.names import file_stems
 from llara.train import read_metrics
@@ -301,4 +302,7 @@ def test_full_tuning_with_recommender_prior_keeps_its_numbers_when_opened_again(
     assert not (run / "folds").exists()
     again = world.llara("evaluate", run, "--json").json()
     assert _numbers(again["evaluation"]) == _numbers(trained["evaluation"])
+    weighing = html.escape(PriorWeights.load(run / "calibration.json").in_words("sasrec"))
+    for report in (run / "report.html", Path(again["output"], "report.html")):
+        assert weighing in report.read_text(encoding="utf-8")
     assert len(world.llara("recommend", run, "--user", "1", "-k", "3", "--json").json()["recommendations"]) == 3

@@ -1,6 +1,8 @@
 """How much to trust the recommender: the weights of head and prior, fitted on rows that neither was trained on."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from llara.recommender import RecommenderScorer
 
 _NOTHING = 1e-6
 """A fitted weight below this is the bound of the search, 0, reached but for rounding."""
+_SHOWN = 0.005
+"""A weight below this is shown as 0.00."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,44 @@ class PriorWeights:
     prior: float
     loss_before: float
     loss_after: float
+
+    def in_words(self, recommender: str) -> str:
+        """What the weights mean for who reads hybrid LLaRA's listwise scores, in a sentence or two.
+
+        Args:
+            recommender: As the tables call it.
+        """
+        head, prior = self.head >= _SHOWN, self.prior >= _SHOWN
+        if not head and not prior:
+            return (
+                f"On the validation rows neither the language model nor {recommender} was of any help: both got weight "
+                "0, all scores are equal, and the ranking says nothing."
+            )
+        if not head:
+            return (
+                f"On the validation rows the language model added nothing to {recommender}: its weight came out as "
+                f"{self.head:.2f}. This hybrid LLaRA is {recommender} alone, and no text changes its ranking."
+            )
+        if not prior:
+            return (
+                f"On the validation rows {recommender} added nothing to the language model: its weight came out as "
+                f"{self.prior:.2f}. This hybrid LLaRA is the language model alone, which still reads {recommender}'s "
+                "vectors in its prompt."
+            )
+        return (
+            f"The score is {self.head:.2f} × the language model's score + {self.prior:.2f} × {recommender}'s "
+            "log-probability, with the weights under which the validation rows are most likely. The two are on scales "
+            "of their own: the larger weight does not mean the larger say."
+        )
+
+    def save(self, path: Path) -> None:
+        """Write them as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "PriorWeights":
+        """Read what `save` wrote."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def fit_prior_weights(head: FloatArray, prior: FloatArray, target_column: IntArray, *, learned: float) -> PriorWeights:

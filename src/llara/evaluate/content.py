@@ -72,6 +72,7 @@ class ReportContent:
         training_metrics: One mapping per logged step.
         examples: A handful of test rows with each model's choice.
         leakage: What the leak checks found; known leaks stand in `evaluation`.
+        weighing: How the model and the recommender were put together, in words.
         notes: Limits a reader must know, one sentence each.
     """
 
@@ -83,4 +84,5 @@ class ReportContent:
     training_metrics: TrainingMetrics = ()
     examples: Sequence[ExamplePrompt] = ()
     leakage: Sequence[LeakageFinding] = ()
+    weighing: str = ""
     notes: Sequence[str] = ()

@@ -9,12 +9,30 @@ from markupsafe import Markup
 
 from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, Setting
+from llara.evaluate.results import EvaluationReport
 from llara.evaluate.tables import column_titles, table_caption, table_rows
 
 if TYPE_CHECKING:
     from llara.evaluate.figures import NamedFigure
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_POPULARITY = ("popularity", "Puts the item with the most interactions first, whoever asks.")
+_BASELINE = (
+    "The conventional recommender: it learns which items follow which in histories, and reads no prompt. The others "
+    "are compared with it."
+)
+_LLARA = (
+    ("text-only LLaRA", "The language model, which reads the titles and nothing else."),
+    (
+        "hybrid LLaRA",
+        "The language model, which reads each title followed by one behavioral token: the recommender's vector of that "
+        "item, translated for the language model.",
+    ),
+    ("(listwise)", "The model reads all offered items at once and gives each a score. Not in the paper."),
+    ("(answer)", "The probability that the model answers with this item's title, computed exactly."),
+    ("(free generation)", "The model writes its answer, as in the paper."),
+)
+"""(Part of a LLaRA's name, what it means)"""
 
 
 def write_report(path: Path, content: ReportContent, *, figures: "Sequence[NamedFigure] | None" = None) -> None:
@@ -54,10 +72,20 @@ def render_report(content: ReportContent, *, figures: "Sequence[NamedFigure] | N
         caption=table_caption(report),
         headline_figure=drawn[0],
         training_figures=drawn[1:],
+        kinds=model_kinds(report),
         has_generation=any(not result.ranks_candidates for result in report.results),
         settings=setting_groups(content.settings),
         facts=list(flatten_settings(content.data_facts)),
     )
+
+
+def model_kinds(report: EvaluationReport) -> list[tuple[str, str]]:
+    """What the names in the table mean, for who meets them for the first time: (part of a name, explanation)."""
+    names = [result.name for result in report.results]
+    kinds = [_POPULARITY] if _POPULARITY[0] in names else []
+    if report.baseline is not None:
+        kinds.append((report.baseline, _BASELINE))
+    return kinds + [(part, text) for part, text in _LLARA if any(part.rstrip(")") in name for name in names)]
 
 
 def setting_groups(settings: Mapping[str, Setting]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -83,16 +111,21 @@ def flatten_settings(settings: Mapping[str, Setting], prefix: str = "") -> Itera
 def _readable(value: Setting) -> str:
     if value is None or value in ({}, [], ()):
         return "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_readable(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(entry, Mapping) for entry in value)
+        return ("; " if nested else ", ").join(_readable(entry) for entry in value)
+    return _readable_plain(value)
+
+
+def _readable_plain(value: Setting) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         # Thousands are grouped from five digits on: a year or a seed stays as it was typed
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_readable(entry) for entry in value)
-    return str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _write_text(path: Path, text: str) -> None:

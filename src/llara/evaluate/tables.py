@@ -115,7 +115,8 @@ def markdown_table(report: EvaluationReport) -> str:
 def summary_sentence(report: EvaluationReport) -> str:
     """The outcome in one plain sentence: who found most, and whether the rows can tell it from the baseline."""
     best = max(report.results, key=lambda result: result.hits)
-    found = f"{best.name} put the item that the user really chose next first in {best.hr(1):.1%} of the test rows"
+    name = best.name[:1].upper() + best.name[1:]
+    found = f"{name} put the item that the user really chose next first in {best.hr(1):.1%} of the test rows"
     if report.baseline is None:
         return f"{found}; a blind guess would reach {report.random_hit_ratio:.1%}."
     if best.name == report.baseline:

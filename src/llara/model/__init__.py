@@ -7,7 +7,7 @@ from llara.model.nano import build_nano
 from llara.model.network import LlaraOutput, Network
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend, retrieve
-from llara.model.scoring import answer_limit, autocast, chosen_columns, generate_answers, score_candidates
+from llara.model.scoring import autocast, chosen_columns, generate_answers, score_candidates
 from llara.model.settings import LlaraConfig, ScorerName
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Recommendation",
     "ScorerName",
     "adapt_backbone",
-    "answer_limit",
     "autocast",
     "build_nano",
     "chosen_columns",

@@ -118,12 +118,12 @@ def trained_scorers(llara: Llara, config: RunConfig) -> list[ScorerName]:
 def example_prompts(
     llara: Llara, task: RankingTask, judged: dict[str, Judged], *, count: int
 ) -> tuple[ExamplePrompt, ...]:
-    """The first rows of the first draw as the model reads them, with every model's choice."""
+    """Some rows of the first draw, of many users, as the model reads them, with every model's choice."""
     histories = task.examples.histories()
     titles, ids = llara.catalog.titles, task.item_ids
     index = {item_id: place for place, item_id in enumerate(ids)}
     shown = []
-    for row in range(min(count, len(histories))):
+    for row in _rows_of_many_users(task.user_ids, count):
         items = task.draws[0].items[row].tolist()
         prompt = llara.encoder.build(histories[row], items)
         target = int(task.examples.target[row])
@@ -143,3 +143,11 @@ def example_prompts(
             )
         )
     return tuple(shown)
+
+
+def _rows_of_many_users(user_ids: Sequence[int | str], count: int) -> list[int]:
+    """Rows to show, in order: the first of each user, then more of them."""
+    first = {user: row for row, user in reversed(list(enumerate(user_ids)))}
+    is_first = [first[user] == row for row, user in enumerate(user_ids)]
+    by_preference = sorted(range(len(user_ids)), key=lambda row: not is_first[row])
+    return sorted(by_preference[:count])

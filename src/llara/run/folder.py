@@ -25,6 +25,8 @@ from llara.run.integrity import MANIFEST_FILE, check_files, commit_of, foreign_f
 from llara.run.lock import hold, write_owner
 
 HISTORIES_FILE, EVALUATION_FILE = "histories.parquet", "evaluation.json"
+CALIBRATION_FILE = "calibration.json"
+"""Only where a recommender is part of the listwise scores."""
 RUN_MARKER = ".llara-run"
 """In every folder that `llara train` makes, also while it fills it: nothing without it is ever replaced."""
 _LIBRARIES = ("llara", "torch", "transformers", "peft", "accelerate", "polars", "numpy")

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from llara.data import Dataset, Split, write_candidates
-from llara.evaluate import ReportContent, summary_sentence, write_predictions, write_report
+from llara.evaluate import PriorWeights, ReportContent, summary_sentence, write_predictions, write_report
 from llara.run.config import RunConfig, config_to_dict
 from llara.run.evaluation import Evaluated
-from llara.run.folder import EVALUATION_FILE
+from llara.run.folder import CALIBRATION_FILE, EVALUATION_FILE
 from llara.run.names import file_stems
 from llara.train import read_metrics
 
@@ -73,12 +73,22 @@ def report_content(
         summary=summary_sentence(evaluated.report),
         evaluation=evaluated.report,
         settings=config_to_dict(config),
-        data_facts=data_facts(dataset, split),
+        data_facts=data_facts(dataset, split) | _rows_judged(evaluated),
         training_metrics=read_metrics(folder),
         examples=evaluated.examples,
         leakage=evaluated.leakage,
+        weighing=_weighing(folder, evaluated),
         notes=notes,
     )
+
+
+def _weighing(folder: Path, evaluated: Evaluated) -> str:
+    """What the weights of model and recommender mean, where a run has fitted any and its listwise scores are shown."""
+    path, recommender = folder / CALIBRATION_FILE, evaluated.report.baseline
+    listwise = any(name.startswith("hybrid LLaRA (listwise") for name in evaluated.judged)
+    if recommender is None or not listwise or not path.is_file():
+        return ""
+    return PriorWeights.load(path).in_words(recommender)
 
 
 def data_facts(dataset: Dataset, split: Split) -> dict[str, Any]:
@@ -94,3 +104,11 @@ def data_facts(dataset: Dataset, split: Split) -> dict[str, Any]:
         "test rows": len(split.test),
         "interactions sha256": dataset.info.interactions_sha256,
     }
+
+
+def _rows_judged(evaluated: Evaluated) -> dict[str, Any]:
+    """What the table's rows are, where they are not one row of each user."""
+    users = evaluated.report.results[0].num_users
+    if users == evaluated.report.rows:
+        return {}
+    return {"rows judged here": f"{evaluated.report.rows:,}: several moments of each of {users:,} users"}

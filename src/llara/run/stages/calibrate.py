@@ -6,6 +6,7 @@ from llara.evaluate import calibrate_prior
 from llara.model import Llara
 from llara.run.choices import uses_prior
 from llara.run.events import stage
+from llara.run.folder import CALIBRATION_FILE
 from llara.run.material import Material
 from llara.run.stages.scoring import num_rankings
 from llara.run.stages.stage import Place, Probed, StagePlan
@@ -15,7 +16,8 @@ from llara.run.stages.stage import Place, Probed, StagePlan
 class CalibrateStage:
     """Fits the weights of head and prior on the validation rows, in place.
 
-    Leaves nothing of its own: the weights are part of the model. An interrupted run does it again.
+    Leaves `calibration.json`, for the report; the weights themselves are part of the model. An interrupted run does it
+    again.
     """
 
     material: Material
@@ -35,6 +37,8 @@ class CalibrateStage:
             with stage(place.listener, "calibrating on validation rows", 1) as advance:
                 batch_size = self.material.config.evaluate.batch_size
                 weights = calibrate_prior(self.llara, self.material.validation, batch_size=batch_size)
+                if place.writes:
+                    weights.save(place.folder / CALIBRATION_FILE)
                 advance.outcome = (
                     f"head {weights.head:.2f}, recommender {weights.prior:.2f} "
                     f"(nats per target {weights.loss_before:.4f} -> {weights.loss_after:.4f})"

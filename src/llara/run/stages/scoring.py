@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from llara.evaluate import RankingTask
-from llara.model import Llara, ScorerName, answer_limit, generate_answers, score_candidates
+from llara.model import Llara, ScorerName, generate_answers, score_candidates
+from llara.model.scoring import answer_limit
 from llara.run.material import Material
 from llara.run.stages.probing import GUESSED, Expected, expect
 
