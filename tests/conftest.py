@@ -30,6 +30,17 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The folder of a real language model, SmolLM2-135M; tests that need it skip where nobody has fetched it."""
+    from llara.model.gguf import cache_folder
+
+    folder = Path(os.environ.get("LLARA_REAL_BACKBONE", cache_folder() / "tests" / "smollm2-135m"))
+    if not (folder / "config.json").is_file():
+        pytest.skip(f"no pretrained model at {folder}; `make backbone` fetches it")
+    return folder
+
+
 TINY_TITLES = (
     "Alien", "Aliens", "Alien 3", "Dune", "Dune", "Amélie", "unknown", "The Thing", "Blade Runner: The Final Cut",
     "Toy Story", "Toy Story 2", "Heat", "Fargo", "Se7en", "Psycho", "Jaws", "Rocky", "Big",

@@ -4,16 +4,18 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from llara.cli import app
 from tests.docs.walking import QUICK, ROOT, blocks_of, run_command
+from tests.pipeline.publishing import packed_folder, publish
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = blocks_of(ROOT / "README.md")
@@ -25,8 +27,10 @@ def commands(name: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a log and a catalog under the names that the README uses, and the repository's configs."""
+def workplace(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Callable[[str], PreTrainedTokenizerFast]
+) -> Iterator[Path]:
+    """A log and a catalog under the README's names, the repository's configs, and a tiny SmolLM2 to fetch."""
     folder = tmp_path_factory.mktemp("reader")
     rng = np.random.default_rng(0)
     rows = [
@@ -40,6 +44,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copytree(ROOT / "configs", folder / "configs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        index = tmp_path_factory.mktemp("index")
+        model = packed_folder(index / "model", tiny_tokenizer("chat"))
+        publish("smollm2-135m", "model.zip", model, folder=index, url=index.as_uri(), patch=patch)
         yield folder
 
 
@@ -57,6 +64,7 @@ def test_every_llara_command_of_the_readme_runs(workplace: Path) -> None:
         run_command(arguments)
     assert (workplace / "runs" / "mine" / "report.html").is_file()
     assert (workplace / "histograms.png").is_file()
+    assert (workplace / "backbones" / "smollm2-135m" / "model.safetensors").is_file()
 
 
 def test_every_python_block_of_the_readme_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:

