@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.pipeline.conftest import World
 
 _LONGER = (
-    "train.epochs=4", "train.validations=8", "practice.steps=4", "part_vectors=true", "recommender_prior=true",
+    "train.epochs=2", "train.validations=5", "practice.steps=4", "part_vectors=true", "recommender_prior=true",
     "prior_folds=2",
 )  # fmt: skip
 LONGER = tuple(word for setting in _LONGER for word in ("--set", setting))
@@ -38,12 +38,20 @@ def _largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def _wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for_training(partial: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until there is a checkpoint, and until the run has noted how long it has trained."""
     deadline = time.monotonic() + 120
-    while not path.exists():
+    while "training" not in _seconds(partial) or not (partial / "checkpoints" / "last" / "state.json").exists():
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def _seconds(partial: Path) -> dict[str, float]:
+    try:
+        return dict(json.loads((partial / "manifest.json").read_text())["seconds"])
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _losses(folder: Path) -> list[tuple[float, float | None]]:
@@ -55,13 +63,16 @@ def test_killed_run_is_no_run_and_resumes_to_what_an_uninterrupted_one_gives(wor
     partial = final.with_name("killed.partial")
     command = [str(Path(sys.executable).with_name("llara")), "train", str(config), *LONGER]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(partial / "checkpoints" / "last" / "state.json", process)
-    for flags in ((), ("--resume",), ("--force",)):
-        second = world.llara("train", config, *LONGER, *flags).refused()
-        assert f"a run is in progress at {final}: process {process.pid} on" in second
-    assert process.poll() is None, "the second command harmed the first"
-    process.kill()
-    process.wait()
+    _wait_for_training(partial, process)
+    process.send_signal(signal.SIGSTOP)  # however slow this test is, the run is in its middle
+    try:
+        for flags in ((), ("--resume",), ("--force",)):
+            second = world.llara("train", config, *LONGER, *flags).refused()
+            assert f"a run is in progress at {final}: process {process.pid} on" in second
+        assert process.poll() is None, "the second command harmed the first"
+    finally:
+        process.kill()
+        process.wait()
     assert not final.exists()
     spent = json.loads((partial / "manifest.json").read_text())["seconds"]
     assert spent["training"] > 0
