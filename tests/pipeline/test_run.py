@@ -202,9 +202,10 @@ def test_evaluating_against_another_run_shows_its_own_numbers_beside(world: "Wor
     assert found["output"] == str(world.hybrid / "evaluations" / "test")
     again = world.llara("evaluate", world.hybrid, "--scorer", "auto")
     assert "exists already" in again.refused()
-    shown = world.llara("evaluate", world.hybrid, "--scorer", "auto", "--force")
+    shown = world.llara("evaluate", world.hybrid, "--scorer", "auto", "--draws", "1", "--force")
     assert (shown.code, "text-only" in shown.out) == (0, False)
-    beside = world.llara("evaluate", world.hybrid, "--against", world.text_only, "--scorer", "answer", "--force")
+    options = ("--scorer", "answer", "--draws", "1", "--force")
+    beside = world.llara("evaluate", world.hybrid, "--against", world.text_only, *options)
     line = "hybrid LLaRA (answer) - text-only LLaRA (listwise), text-only: HR@1 "
     assert line in beside.out
     assert "4 rows: " in beside.out.split(line)[1]

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llara.errors import DataError
+from llara.ingest.sources import unpickling
 from llara.ingest.sources.unpickling import read_pickled_frame
 
 
@@ -268,7 +269,10 @@ def test_a_place_in_memory_that_no_file_reaches_is_refused_before_room_is_made(t
         read_pickled_frame(path)
 
 
-def test_lists_that_stand_for_many_are_refused_before_they_are_written_out(tmp_path: Path) -> None:
+def test_lists_that_stand_for_many_are_refused_before_they_are_written_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpickling, "FREE_BYTES", 2**20)  # what a small file may become whatever its size
     many = [[1] * 10_000] * 1_000
     path = tmp_path / "many.df"
     path.write_bytes(pickled_frame(histories=(many, [[3]], [[4]])))
