@@ -22,7 +22,7 @@ from llara.data import (
     split_users,
 )
 from llara.errors import ConfigError, DataError
-from llara.ingest import import_log
+from llara.ingest import LogColumns, import_log
 
 
 def log_of(rows: list[list[int]], times: list[list[int]] | None = None) -> InteractionLog:
@@ -233,6 +233,6 @@ def test_every_method_is_dispatched(toy: Dataset) -> None:
 def test_a_time_split_without_times_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "title": ["A", "B"]}).write_csv(path)
-    import_log(path, tmp_path / "out", time=None)
+    import_log(path, tmp_path / "out", columns=LogColumns(time=None))
     with pytest.raises(ConfigError, match="'time' needs real times"):
         split_dataset(load_dataset(tmp_path / "out"), SplitConfig(method="time"))

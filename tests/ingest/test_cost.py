@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llara.errors import DataError
-from llara.ingest import TextFormat, import_log, read_table
+from llara.ingest import LogColumns, TextFormat, import_log, read_table
 from llara.ingest.text_files import MOST_COLUMNS
 
 _MEASURE = """
@@ -98,5 +98,5 @@ def test_separators_inside_quotes_are_no_columns(tmp_path: Path) -> None:
 def test_a_missing_column_among_thousands_is_told_in_a_line(tmp_path: Path) -> None:
     path = wide(tmp_path / "wide.csv", 2_000)
     with pytest.raises(DataError, match=r"no column 'when'; found 'user_id'.*and 1,9\d\d more") as told:
-        import_log(path, tmp_path / "out", time="when")
+        import_log(path, tmp_path / "out", columns=LogColumns(time="when"))
     assert len(str(told.value)) < 500

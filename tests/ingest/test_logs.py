@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llara.data import load_dataset
 from llara.errors import ConfigError, DataError
-from llara.ingest import ShapeConfig, TextFormat, import_log, read_table
+from llara.ingest import LogColumns, ShapeConfig, TextFormat, import_log, read_table
 
 LOG = "user_id,item_id,timestamp,title\nu1,a,5,Alpha\nu2,b,1,Beta\nu1,b,2,Beta (again)\n"
 ITEMS = "id,name,title,year\na,Alpha,long Alpha,1990\nb,Beta,long Beta,1991\n"
@@ -34,7 +34,11 @@ def test_columns_are_mapped_and_names_that_are_taken_move_aside(tmp_path: Path) 
     log = text(tmp_path / "log.csv", LOG.replace("user_id,item_id,timestamp", "who,what,when"))
     items = text(tmp_path / "items.csv", ITEMS)
     import_log(
-        log, tmp_path / "x", items=items, user="who", item="what", time="when", items_item="id", title="name", name="X"
+        log,
+        tmp_path / "x",
+        items=items,
+        columns=LogColumns(user="who", item="what", time="when", items_item="id", title="name"),
+        name="X",
     )
     dataset = load_dataset(tmp_path / "x")
     assert dataset.info.name == "X"
@@ -59,7 +63,7 @@ def test_a_minimum_rating_needs_a_rating(tmp_path: Path) -> None:
 
 
 def test_without_times_the_order_of_the_file_counts(tmp_path: Path) -> None:
-    import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", time=None)
+    import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", columns=LogColumns(time=None))
     dataset = load_dataset(tmp_path / "x")
     assert dataset.log.user_ids == ("u1", "u2")
     assert [dataset.catalog.item_ids[item] for item in dataset.log.sequences[0]] == ["a", "b"]
@@ -69,8 +73,8 @@ def test_items_unknown_to_the_catalog_are_refused_or_dropped(tmp_path: Path) -> 
     log = text(tmp_path / "log.csv", LOG + "u3,c,9,Gamma\n")
     items = text(tmp_path / "items.csv", ITEMS)
     with pytest.raises(DataError, match=r"log.csv line 5: item 'c' is not in the items \(1 such rows\)"):
-        import_log(log, tmp_path / "x", items=items, items_item="id")
-    info = import_log(log, tmp_path / "x", items=items, items_item="id", drop_unknown_items=True)
+        import_log(log, tmp_path / "x", items=items, columns=LogColumns(items_item="id"))
+    info = import_log(log, tmp_path / "x", items=items, columns=LogColumns(items_item="id"), drop_unknown_items=True)
     assert (info.num_users, info.num_interactions, info.origin["dropped_unknown_items"]) == (2, 3, 1)
 
 
@@ -104,7 +108,12 @@ def test_a_broken_log_is_named_and_nothing_is_left_behind(tmp_path: Path, conten
 def test_a_broken_catalog_is_named_with_its_line(tmp_path: Path, content: str, message: str) -> None:
     items = text(tmp_path / "items.csv", content)
     with pytest.raises(DataError, match=message):
-        import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", items=items, items_item="id", title="name")
+        import_log(
+            text(tmp_path / "log.csv", LOG),
+            tmp_path / "x",
+            items=items,
+            columns=LogColumns(items_item="id", title="name"),
+        )
 
 
 AWKWARD = ['say "hi", twice', "a\tb::c|d", "{slot} [HistoryEmb]", "</s>", "naïve 日本", "'", "\\n", "#5", "nan", "null"]
@@ -157,12 +166,7 @@ def test_movielens_style_files_import_with_their_separators(tmp_path: Path) -> N
         ratings,
         tmp_path / "x",
         items=movies,
-        user="1",
-        item="2",
-        rating="3",
-        time="4",
-        items_item="1",
-        title="2",
+        columns=LogColumns(user="1", item="2", rating="3", time="4", items_item="1", title="2"),
         text=TextFormat(separator="::", header=False, encoding="latin-1"),
     )
     catalog = load_dataset(tmp_path / "x").catalog
@@ -189,5 +193,5 @@ def test_rows_without_an_item_are_refused_dropped_or_end_their_users_histories(t
 
 
 def test_places_in_an_order_are_no_times(tmp_path: Path) -> None:
-    info = import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", time_unit="order")
+    info = import_log(text(tmp_path / "log.csv", LOG), tmp_path / "x", columns=LogColumns(time_unit="order"))
     assert info.origin["timestamps"] == "positions"

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from llara.data import Dataset, Examples, Sequences, Split, SplitConfig, load_dataset, split_dataset
-from llara.ingest import ShapeConfig, TextFormat, import_log, import_rows
+from llara.ingest import LogColumns, ShapeConfig, TextFormat, import_log, import_rows
 
 PADDING = 1682
 RELEASED = {"train": "train", "validation": "val", "test": "test"}
@@ -32,7 +32,7 @@ def from_release_order(real_data: Path, tmp_path_factory: pytest.TempPathFactory
         source / "llara_sequences.parquet",
         folder,
         items=source / "items.parquet",
-        item="llara_item_id",
+        columns=LogColumns(item="llara_item_id"),
         noun="movie",
     )
     return load_dataset(folder)
@@ -201,12 +201,7 @@ def test_raw_latin1_files_import_to_the_same_counts(real_data: Path, tmp_path: P
         raw / "u.data",
         tmp_path / "raw",
         items=raw / "u.item",
-        user="1",
-        item="2",
-        rating="3",
-        time="4",
-        items_item="1",
-        title="2",
+        columns=LogColumns(user="1", item="2", rating="3", time="4", items_item="1", title="2"),
         noun="movie",
         text=TextFormat(header=False),
         items_text=TextFormat(header=False, separator="|", encoding="latin-1", quotes=False),

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from llara.data import CandidateConfig, Dataset, SplitConfig, draw_candidates, load_dataset, split_dataset
-from llara.ingest import ShapeConfig, import_log, import_rows
+from llara.ingest import LogColumns, ShapeConfig, import_log, import_rows
 from llara.ingest.sources.lastfm import SOURCES
 from llara.ingest.sources.llara_release import SOURCES as RELEASED
 from llara.ingest.sources.reading import import_source
@@ -47,15 +47,16 @@ def tidy(real_data: Path, tmp_path: Path) -> Import:
             import_rows(source / "rows.parquet", folder, items=source / "items.parquet", padding=padding)
             return load_dataset(folder)
         log = pl.read_parquet(source / "interactions.parquet")
+        columns = LogColumns()
         if "timestamp" not in log.columns:
-            options["time"] = None
+            columns = LogColumns(time=None)
             log = log.sort("user_id", "position").filter(
                 pl.col("item_id").is_null().cum_sum().over("user_id") == 0  # up to the gap of MovieLens-1M
             )
         else:
             log = log.filter(pl.col("timestamp") >= 0)
         log.select(pl.exclude("sas_item_id")).write_parquet(tmp_path / f"{name}.parquet")
-        import_log(tmp_path / f"{name}.parquet", folder, items=source / "items.parquet", **options)  # type: ignore[arg-type]
+        import_log(tmp_path / f"{name}.parquet", folder, items=source / "items.parquet", columns=columns, **options)  # type: ignore[arg-type]
         return load_dataset(folder)
 
     return make

@@ -3,7 +3,6 @@
 import io
 import logging
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -205,29 +204,11 @@ def evaluate(
     console.setup_logging()
     with showing_progress() as listener:
         judged = Run.open(run).evaluate(
-            task=task,
-            part=part,
-            rows=rows,
-            scorer=scorer,
-            draws=draws,
-            against=against or (),
-            data=data,
-            output=output,
-            force=force,
-            allow_leaks=allow_leak or (),
-            listener=listener,
-        )
+            task=task, part=part, rows=rows, scorer=scorer, draws=draws, against=against or (), data=data,
+            output=output, force=force, allow_leaks=allow_leak or (), listener=listener,
+        )  # fmt: skip
     if json:
-        generation = judged.evaluated.generation
-        console.print_json(
-            {
-                "evaluation": judged.evaluated.report.summary(),
-                "output": str(judged.folder),
-                "generation": generation.summary() if generation is not None else None,
-                "model": judged.model,
-                "differences": {name: asdict(test) for name, test in judged.differences.items()},
-            }
-        )
+        console.print_json(judged.as_json())
         return
     show_evaluation(judged.evaluated)
     show_differences(judged.model, judged.differences)

@@ -5,33 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llara.cli.making import (
-    Category,
-    Core,
-    HistoryLength,
-    MaxLength,
-    MinHistory,
-    MinLength,
-    MinRating,
-    Name,
-    Noun,
-    Repeats,
-    Seed,
-    Split,
-    Ties,
-    UsedItems,
-    meant_split,
-    pairs_of,
-    refuse_unused_seed,
-    run_source,
-    show_made,
-)
+from llara.cli.groups import grouped
+from llara.cli.making import Category, Described, Shaping, pairs_of, refuse_unused_seed, run_source, show_made
 from llara.cli.options import AcceptLicense, Force, Json
 
 if TYPE_CHECKING:
     from llara.ingest.sources import Source
 
 
+@grouped
 def fetch_data(
     context: typer.Context,
     source: Annotated[str | None, typer.Argument(help="Name of the data set; without it, all are listed.")] = None,
@@ -44,19 +26,9 @@ def fetch_data(
         typer.Option(metavar="FILE=sha256:...", help="Expect this checksum instead of the known one; repeatable."),
     ] = None,
     cache: Annotated[Path, typer.Option(help="Folder for downloads.")] = Path("data/downloads"),
-    min_rating: MinRating = None,
-    repeats: Repeats = "keep",
-    core: Core = 1,
-    min_length: MinLength = 1,
-    max_length: MaxLength = None,
-    ties: Ties = "file",
-    seed: Seed = 0,
-    used_items_only: UsedItems = None,
-    split: Split = None,
-    history_length: HistoryLength = None,
-    min_history: MinHistory = None,
-    name: Name = None,
-    noun: Noun = None,
+    *,
+    shaping: Shaping,
+    described: Described,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -66,7 +38,6 @@ def fetch_data(
     """
     from llara.cli.terms import accept_terms
     from llara.data.files import refuse_taken
-    from llara.ingest import ShapeConfig
     from llara.ingest.sources import SOURCES, fetch_files, find_source
 
     if source is None:
@@ -75,12 +46,7 @@ def fetch_data(
     known = find_source(source)
     refuse_unused_seed(context)
     output = output or Path("data") / (source if category is None else f"{source}-{category}")
-    shape = ShapeConfig(
-        min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
-        seed=seed, used_items_only=used_items_only,
-    )  # fmt: skip
-    meant = meant_split(split, history_length, min_history)
-    known.refuse_unfit(shape, meant, category)
+    known.refuse_unfit(shaping.config(), described.meant_split(), category)
     refuse_taken(output, force=force, marker="dataset.json")
     accept_terms(
         known.name, title=known.title, homepage=known.homepage, terms=known.license, accepted=accept_license,
@@ -97,7 +63,7 @@ def fetch_data(
             checksums=_checksums(checksum or []),
             on_progress=on_progress,
         )
-    info = run_source(source, files, output, shape, split=meant, category=category, name=name, noun=noun, force=force)
+    info = run_source(source, files, output, shaping=shaping, described=described, category=category, force=force)
     show_made(output, info, json=json)
 
 

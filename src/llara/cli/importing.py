@@ -2,49 +2,35 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
+from llara.cli.groups import grouped
 from llara.cli.making import (
     CARE,
     SOURCE,
     TEXT,
     Category,
-    Core,
-    Encoding,
-    HistoryLength,
-    MaxLength,
-    MinHistory,
-    MinLength,
-    MinRating,
-    Name,
-    NoHeader,
-    NoQuotes,
-    Noun,
-    Repeats,
-    Seed,
-    Separator,
-    Split,
-    Ties,
+    Described,
+    Shaping,
     Unit,
-    UsedItems,
+    Written,
     as_separator,
     is_given,
-    meant_split,
     pairs_of,
     refuse_unused_seed,
     run_source,
     show_made,
-    text_format,
 )
 from llara.cli.options import Force, Json
 
 if TYPE_CHECKING:
     from llara.data import DatasetInfo, TimeUnit
-    from llara.ingest import TextFormat
+    from llara.ingest import LogColumns, TextFormat
 
 _FORMAT = {"separator": "separator=;", "encoding": "encoding=latin-1", "header": "header=no", "quotes": "quotes=no"}
 ItemsFormat = Annotated[
@@ -94,10 +80,43 @@ class ImportCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which column is what."""
+
+    user: Annotated[str, typer.Option(help="Column of the user.")] = "user_id"
+    item: Annotated[str, typer.Option(help="Column of the item.")] = "item_id"
+    time: Annotated[str, typer.Option(help="Column of the time (numbers or ISO dates); `none`: file order.")] = (
+        "timestamp"
+    )
+    time_unit: Unit = None
+    title: Annotated[str, typer.Option(help="Column of the title.")] = "title"
+    rating: Annotated[
+        str,
+        typer.Option(
+            help='Column of the rating; `auto`: "rating" if there is one; `none`: there is none.', rich_help_panel=CARE
+        ),
+    ] = "auto"
+    items_item: Annotated[
+        str | None, typer.Option(help="Column of the item in the items file, if named else.", rich_help_panel=CARE)
+    ] = None
+
+    def named(self, unit: "TimeUnit | None") -> "LogColumns":
+        """The same for `llara.ingest`, with what times count."""
+        from llara.ingest import LogColumns
+
+        return LogColumns(
+            user=self.user, item=self.item, time=_unless_none(self.time), time_unit=unit, title=self.title,
+            rating=_unless_none(self.rating), items_item=self.items_item,
+        )  # fmt: skip
+
+
+@grouped
 def import_data(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Interactions (CSV, TSV, JSON Lines, Parquet), or raw files.")],
     output: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
+    *,
     source: Annotated[
         str | None,
         typer.Option(
@@ -106,33 +125,8 @@ def import_data(
     ] = None,
     category: Category = None,
     items: Annotated[Path | None, typer.Option(help="Items file; without it, titles come from PATH.")] = None,
-    user: Annotated[str, typer.Option(help="Column of the user.")] = "user_id",
-    item: Annotated[str, typer.Option(help="Column of the item.")] = "item_id",
-    time: Annotated[
-        str, typer.Option(help="Column of the time (numbers or ISO dates); `none`: file order.")
-    ] = "timestamp",
-    time_unit: Unit = None,
-    title: Annotated[str, typer.Option(help="Column of the title.")] = "title",
-    rating: Annotated[
-        str,
-        typer.Option(
-            help='Column of the rating; `auto`: "rating" if there is one; `none`: there is none.', rich_help_panel=CARE
-        ),
-    ] = "auto",
-    min_rating: MinRating = None,
-    repeats: Repeats = "keep",
-    core: Core = 1,
-    min_length: MinLength = 1,
-    max_length: MaxLength = None,
-    ties: Ties = "file",
-    seed: Seed = 0,
-    used_items_only: UsedItems = None,
-    split: Split = None,
-    history_length: HistoryLength = None,
-    min_history: MinHistory = None,
-    items_item: Annotated[
-        str | None, typer.Option(help="Column of the item in the items file, if named else.", rich_help_panel=CARE)
-    ] = None,
+    columns: Columns,
+    shaping: Shaping,
     missing_items: Annotated[
         Literal["refuse", "drop", "cut"],
         typer.Option(
@@ -145,12 +139,8 @@ def import_data(
             "--drop-unknown-items", help="Leave out interactions with items that are not listed.", rich_help_panel=CARE
         ),
     ] = False,
-    name: Name = None,
-    noun: Noun = None,
-    separator: Separator = None,
-    encoding: Encoding = "utf-8",
-    no_header: NoHeader = False,
-    no_quotes: NoQuotes = False,
+    described: Described,
+    written: Written,
     items_format: ItemsFormat = None,
     force: Force = False,
     json: Json = False,
@@ -163,38 +153,32 @@ def import_data(
 
     Released training and evaluation rows: llara data import-rows
     """
-    from llara.ingest import ShapeConfig, import_log
+    from llara.ingest import import_log
 
     _refuse_unused(context, "--source" if source is not None else "a log")
-    shape = ShapeConfig(
-        min_rating=min_rating, repeats=repeats, core=core, min_length=min_length, max_length=max_length, ties=ties,
-        seed=seed, used_items_only=used_items_only,
-    )  # fmt: skip
-    meant = meant_split(split, history_length, min_history)
     if source is not None:
-        info = run_source(
-            source, path, output, shape, split=meant, category=category, name=name, noun=noun, force=force
-        )
+        info = run_source(source, path, output, shaping=shaping, described=described, category=category, force=force)
         return show_made(output, info, json=json)
-    text = text_format(separator, encoding, no_header=no_header, no_quotes=no_quotes)
+    text = written.text_format()
     items_text = _items_text(items_format or [], text)
     _refuse_unused_text(context, [path], [] if items is None else [items])
 
     def read(unit: "TimeUnit | None") -> "DatasetInfo":
         return import_log(
-            path, output, items=items, user=user, item=item, time=_unless_none(time), time_unit=unit, title=title,
-            rating=_unless_none(rating), items_item=items_item, missing_items=missing_items,
-            drop_unknown_items=drop_unknown_items, shape=shape, split=meant, name=name, noun=noun or "item",
-            text=text, items_text=items_text, force=force,
+            path, output, items=items, columns=columns.named(unit), missing_items=missing_items,
+            drop_unknown_items=drop_unknown_items, shape=shaping.config(), split=described.meant_split(),
+            name=described.name, noun=described.noun or "item", text=text, items_text=items_text, force=force,
         )  # fmt: skip
 
-    show_made(output, _asking_for_unit(read, time_unit), json=json)
+    show_made(output, _asking_for_unit(read, columns.time_unit), json=json)
 
 
+@grouped
 def import_rows(
     context: typer.Context,
     path: Annotated[Path, typer.Argument(help="Rows (Parquet or JSON Lines): split, history, target, maybe user_id.")],
     output: Annotated[Path, typer.Argument(help="Dataset folder to make.")],
+    *,
     items: Annotated[Path, typer.Option(help="Items file, which gives each item's title.")],
     item: Annotated[str, typer.Option(help="Column of the item in the items file.")] = "item_id",
     title: Annotated[str, typer.Option(help="Column of the title.")] = "title",
@@ -203,15 +187,8 @@ def import_rows(
         list[str] | None,
         typer.Option(metavar="NAME=PART", help="What another name of a split stands for; repeatable."),
     ] = None,
-    noun: Noun = None,
-    name: Name = None,
-    split: Split = None,
-    history_length: HistoryLength = None,
-    min_history: MinHistory = None,
-    separator: Separator = None,
-    encoding: Encoding = "utf-8",
-    no_header: NoHeader = False,
-    no_quotes: NoQuotes = False,
+    described: Described,
+    written: Written,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -224,8 +201,8 @@ def import_rows(
     _refuse_unused_text(context, [], [items])
     info = ingest.import_rows(
         path, output, items=items, padding=_identifier(padding), split_names=pairs_of(split_as or []),
-        split=meant_split(split, history_length, min_history), item=item, title=title, name=name, noun=noun or "item",
-        items_text=text_format(separator, encoding, no_header=no_header, no_quotes=no_quotes), force=force,
+        split=described.meant_split(), item=item, title=title, name=described.name, noun=described.noun or "item",
+        items_text=written.text_format(), force=force,
     )  # fmt: skip
     show_made(output, info, json=json)
 

@@ -1,6 +1,6 @@
 """Options and steps that the commands which make dataset folders share."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -88,11 +88,61 @@ NoQuotes = Annotated[
 ]
 
 
-def text_format(separator: str | None, encoding: str, *, no_header: bool, no_quotes: bool) -> "TextFormat":
-    """How text files are written, from the four options."""
-    from llara.ingest import TextFormat
+@dataclass(frozen=True, kw_only=True)
+class Shaping:
+    """Which interactions count."""
 
-    return TextFormat(separator=as_separator(separator), encoding=encoding, header=not no_header, quotes=not no_quotes)
+    min_rating: MinRating = None
+    repeats: Repeats = "keep"
+    core: Core = 1
+    min_length: MinLength = 1
+    max_length: MaxLength = None
+    ties: Ties = "file"
+    seed: Seed = 0
+    used_items_only: UsedItems = None
+
+    def config(self) -> "ShapeConfig":
+        """The same for `llara.ingest`."""
+        from llara.ingest import ShapeConfig
+
+        return ShapeConfig(**asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a dataset folder says of itself."""
+
+    name: Name = None
+    noun: Noun = None
+    split: Split = None
+    history_length: HistoryLength = None
+    min_history: MinHistory = None
+
+    def meant_split(self) -> dict[str, object]:
+        """What was said of how to split, by the names of `data.split`."""
+        said = {"method": self.split, "history_length": self.history_length, "min_history": self.min_history}
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """How text files are written."""
+
+    separator: Separator = None
+    encoding: Encoding = "utf-8"
+    no_header: NoHeader = False
+    no_quotes: NoQuotes = False
+
+    def text_format(self) -> "TextFormat":
+        """The same for `llara.ingest`."""
+        from llara.ingest import TextFormat
+
+        return TextFormat(
+            separator=as_separator(self.separator),
+            encoding=self.encoding,
+            header=not self.no_header,
+            quotes=not self.no_quotes,
+        )
 
 
 def as_separator(given: str | None) -> str | None:
@@ -101,15 +151,14 @@ def as_separator(given: str | None) -> str | None:
 
 
 def run_source(
-    source: str, path: Path, output: Path, shape: "ShapeConfig", *, split: dict[str, object], category: str | None,
-    name: str | None, noun: str | None, force: bool,
-) -> "DatasetInfo":  # fmt: skip
+    source: str, path: Path, output: Path, *, shaping: Shaping, described: Described, category: str | None, force: bool
+) -> "DatasetInfo":
     """Make a dataset folder from the files of a known data set."""
     from llara.ingest.sources import find_source, import_source
 
     return import_source(
-        find_source(source), path, output, shape=shape, split=split, category=category, name=name, noun=noun,
-        force=force,
+        find_source(source), path, output, shape=shaping.config(), split=described.meant_split(), category=category,
+        name=described.name, noun=described.noun, force=force,
     )  # fmt: skip
 
 
@@ -125,12 +174,6 @@ def is_given(context: typer.Context, name: str) -> bool:
     """Whether an option stands on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def meant_split(method: str | None, history_length: int | None, min_history: int | None) -> dict[str, object]:
-    """What was said of how to split, by the names of `data.split`."""
-    said = {"method": method, "history_length": history_length, "min_history": min_history}
-    return {name: value for name, value in said.items() if value is not None}
 
 
 def pairs_of(given: list[str]) -> dict[str, str]:

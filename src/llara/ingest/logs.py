@@ -1,7 +1,7 @@
 """`import_log`: an interaction log and a catalog, in files of one's own, become a dataset folder."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,14 +23,37 @@ MissingItems = Literal["refuse", "drop", "cut"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Columns:
-    """Names of the columns, as `import_log` takes them."""
+class LogColumns:
+    """Which column of a log is what.
 
-    user: str
-    item: str
-    time: str | None
-    title: str
-    rating: str | None
+    Attributes:
+        user: The user's identifier.
+        item: The item's identifier.
+        time: Numbers or ISO dates. None: the order of the rows is the order in time.
+        time_unit: What numbers in it count; "order": they are places in an order, no times; "date": days such as
+            20200131. None: seconds; refused where they can hardly be seconds.
+        title: Of the items file where there is one.
+        rating: "auto": `rating` if there is one; None: there is none.
+        items_item: The item's identifier in the items file, if it is named otherwise there.
+    """
+
+    user: str = "user_id"
+    item: str = "item_id"
+    time: str | None = "timestamp"
+    time_unit: TimeUnit | None = None
+    title: str = "title"
+    rating: str | None = "auto"
+    items_item: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.time is None and self.time_unit is not None:
+            raise ConfigError(
+                f"--time-unit {self.time_unit} says what times count, and --time none says that there are none."
+            )
+
+    def names(self) -> dict[str, str | None]:
+        """Of the columns of the log, for a dataset folder's origin."""
+        return {name: getattr(self, name) for name in ("user", "item", "time", "title", "rating")}
 
 
 def import_log(
@@ -38,13 +61,7 @@ def import_log(
     output: Path,
     *,
     items: Path | None = None,
-    user: str = "user_id",
-    item: str = "item_id",
-    time: str | None = "timestamp",
-    time_unit: TimeUnit | None = None,
-    title: str = "title",
-    rating: str | None = "auto",
-    items_item: str | None = None,
+    columns: LogColumns | None = None,
     missing_items: MissingItems = "refuse",
     drop_unknown_items: bool = False,
     shape: ShapeConfig | None = None,
@@ -62,14 +79,7 @@ def import_log(
             rows decides between equal timestamps.
         output: The dataset folder to make.
         items: One row per item; further columns become metadata. None: `interactions` itself names the titles.
-        user: Column of the user's identifier.
-        item: Column of the item's identifier.
-        time: Column of the time: numbers or ISO dates. None: the order of the rows is the order in time.
-        time_unit: What numbers in it count; "order": they are places in an order, no times; "date": days such as
-            20200131. None: seconds; refused where they can hardly be seconds.
-        title: Column of the title, in `items` where given.
-        rating: Column of the rating. "auto": "rating" where there is such a column; None: there is no rating.
-        items_item: Column of the identifier in `items`, if it is not called as in `interactions`.
+        columns: Which column is what. None: as in a dataset folder.
         missing_items: Rows without an item: "refuse" or "drop" them, or "cut" their users' histories before the first.
         drop_unknown_items: Leave out interactions with items that `items` does not list, instead of refusing them.
         shape: Which interactions count. None: all.
@@ -81,29 +91,25 @@ def import_log(
         force: Replace an existing dataset folder.
 
     Raises:
-        UnclearTimeUnitError: If times are probably no seconds and `time_unit` does not say.
+        UnclearTimeUnitError: If times are probably no seconds and `columns.time_unit` does not say.
         DataError: If a file or column is missing, or a row is malformed; the message names file and line.
         ConfigError: If options do not fit each other, or the output exists.
     """
     refuse_taken(output, force=force, marker=INFO_FILE)
-    refuse_bad_split(split, has_times=time is not None and time_unit != "order")
-    _refuse_unit_without_time(time, time_unit)
-    log = _read_log(interactions, text, _Columns(user=user, item=item, time=time, title=title, rating=rating), items)
-    columns = _Columns(user=user, item=item, time=time, title=title, rating=_rating_column(log, rating))
-    log, num_missing = _without_missing_items(log, missing_items, columns, time_unit)
-    if items is not None:
-        catalog = items_from_file(read_table(items, items_text or text), item=items_item or item, title=title)
-        num_other = 0
-    else:
-        catalog, num_other = _items_from_log(log, item=item, title=title)
+    columns = columns or LogColumns()
+    refuse_bad_split(split, has_times=columns.time is not None and columns.time_unit != "order")
+    log = _read_log(interactions, text, columns, items)
+    columns = replace(columns, rating=_rating_column(log, columns.rating))
+    log, num_missing = _without_missing_items(log, missing_items, columns)
+    catalog, num_other = _items(log, items, columns, items_text or text)
     raw = RawLog(
-        interactions=_typed(log, columns, time_unit),
+        interactions=_typed(log, columns),
         items=catalog,
         origin={
             "interactions": interactions.name,
             "items": None if items is None else items.name,
-            "columns": asdict(columns),
-            "timestamps": "file order" if time is None else "positions" if time_unit == "order" else "seconds",
+            "columns": columns.names(),
+            "timestamps": _meaning_of_times(columns),
             "missing_items": missing_items,
             "dropped_rows_at_missing_items": num_missing,
             "dropped_other_titles_of_items": num_other,
@@ -114,12 +120,21 @@ def import_log(
     return write_log(raw, output, name=name, noun=noun, shape=shape or ShapeConfig(), split=split, force=force)
 
 
-def _refuse_unit_without_time(time: str | None, unit: TimeUnit | None) -> None:
-    if time is None and unit is not None:
-        raise ConfigError(f"--time-unit {unit} says what times count, and --time none says that there are none.")
+def _meaning_of_times(columns: LogColumns) -> str:
+    if columns.time is None:
+        return "file order"
+    return "positions" if columns.time_unit == "order" else "seconds"
 
 
-def _read_log(path: Path, text: TextFormat | None, columns: _Columns, items: Path | None) -> Table:
+def _items(log: Table, items: Path | None, columns: LogColumns, text: TextFormat | None) -> tuple[pl.DataFrame, int]:
+    """The catalog, and how many titles of the log beside the first of an item there are."""
+    if items is None:
+        return _items_from_log(log, item=columns.item, title=columns.title)
+    table = read_table(items, text)
+    return items_from_file(table, item=columns.items_item or columns.item, title=columns.title), 0
+
+
+def _read_log(path: Path, text: TextFormat | None, columns: LogColumns, items: Path | None) -> Table:
     """The columns that are needed, the title where no items file has it."""
     rating = "rating" if columns.rating == "auto" else columns.rating
     wanted = (columns.user, columns.item, columns.time, rating, columns.title if items is None else None)
@@ -132,9 +147,7 @@ def _rating_column(log: Table, rating: str | None) -> str | None:
     return "rating" if "rating" in log.frame.columns else None
 
 
-def _without_missing_items(
-    log: Table, mode: MissingItems, columns: _Columns, unit: TimeUnit | None
-) -> tuple[Table, int]:
+def _without_missing_items(log: Table, mode: MissingItems, columns: LogColumns) -> tuple[Table, int]:
     """The rows that stay, and how many do not."""
     items = log.column(columns.item, "--item")
     missing = items.is_null()
@@ -145,7 +158,7 @@ def _without_missing_items(
         return log, 0
     if mode == "drop":
         return log.filter(~missing), int(missing.sum())
-    time = _moments(log, columns, unit).ticks.alias("time")
+    time = _moments(log, columns).ticks.alias("time")
     frame = pl.DataFrame([log.column(columns.user, "--user").alias("user"), time, missing.alias("missing")])
     in_time = frame.with_row_index("row").sort("time", maintain_order=True)
     is_past = pl.col("missing").cast(pl.Int8).cum_max().over("user") > 0
@@ -154,15 +167,15 @@ def _without_missing_items(
     return log.filter(is_before), len(past)
 
 
-def _moments(log: Table, columns: _Columns, unit: TimeUnit | None) -> Moments:
+def _moments(log: Table, columns: LogColumns) -> Moments:
     if columns.time is None:
         return Moments(pl.int_range(len(log.frame), eager=True), 1)
-    return moments(log, columns.time, "--time (or say that there is none)", unit=unit)
+    return moments(log, columns.time, "--time (or say that there is none)", unit=columns.time_unit)
 
 
-def _typed(log: Table, names: _Columns, unit: TimeUnit | None) -> Table:
+def _typed(log: Table, names: LogColumns) -> Table:
     """The log's columns by the names and types of a dataset folder; in time order where seconds would lose it."""
-    found = _moments(log, names, unit)
+    found = _moments(log, names)
     columns = [
         id_column(log, names.user, "--user").alias("user_id"),
         id_column(log, names.item, "--item").alias("item_id"),

@@ -135,6 +135,18 @@ class BlockSampler:
         return tokens[-size:], labels[-size:]
 
 
+def _share_of_peak(step: int, steps: int) -> float:
+    """Learning rate of a step as a share of its peak: warm-up over a tenth of the steps, then linear to 0."""
+    warmup = max(1, steps // 10)
+    return min((step + 1) / warmup, max(0.0, (steps - step) / max(1, steps - warmup)))
+
+
+def _refuse_divergence(loss: float, norm: float, step: int, config: AdaptConfig) -> None:
+    for what, value in (("loss", loss), ("norm of the gradients", norm)):
+        if not math.isfinite(value):
+            raise _diverged(f"the {what} is {value}", step, config)
+
+
 def adapt_backbone(
     model: PreTrainedModel,
     encoder: PromptEncoder,
@@ -165,11 +177,7 @@ def adapt_backbone(
     rng = np.random.default_rng([seed, 0xADA])
     sampler = BlockSampler(encoder, catalog, config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
-    warmup = max(1, config.steps // 10)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / warmup, max(0.0, (config.steps - step) / max(1, config.steps - warmup))),
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_peak(step, config.steps))
     model.train().requires_grad_(True)
     dtype = resolve_precision(precision, model.device)
     losses: list[float] = []
@@ -182,9 +190,7 @@ def adapt_backbone(
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(float(loss.detach()))
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
-        for what, value in (("loss", losses[-1]), ("norm of the gradients", norm)):
-            if not math.isfinite(value):
-                raise _diverged(f"the {what} is {value}", step, config)
+        _refuse_divergence(losses[-1], norm, step, config)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()

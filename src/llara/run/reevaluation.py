@@ -1,8 +1,9 @@
 """`llara evaluate`: judge a finished run again, alone or beside other runs, on the same candidates."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from llara.data import Dataset, Split, load_dataset, new_folder, split_dataset
 from llara.errors import ConfigError, DataError
@@ -68,6 +69,17 @@ class Reevaluated:
     evaluated: Evaluated
     model: str
     differences: dict[str, PairedTest]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        generation = self.evaluated.generation
+        return {
+            "evaluation": self.evaluated.report.summary(),
+            "output": str(self.folder),
+            "generation": generation.summary() if generation is not None else None,
+            "model": self.model,
+            "differences": {name: asdict(test) for name, test in self.differences.items()},
+        }
 
 
 def open_finished(run: Path, data: Path | None) -> OpenedRun:

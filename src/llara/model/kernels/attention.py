@@ -52,22 +52,17 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     T, S = query.shape[2], key.shape[2]
     if torch.is_autocast_enabled("cpu") and query.device.type == "cpu":
         query, key, value = (part.to(torch.get_autocast_dtype("cpu")) for part in (query, key, value))
-    if attention_mask is not None and 1 < attention_mask.shape[2] < T:
-        start = T - attention_mask.shape[2]
+    if attention_mask is not None and 1 < (own := attention_mask.shape[2]) < T:
         query, key, value = (part.contiguous() for part in (query, key, value))  # once instead of for both parts
-        seen = S - T + start
-        before, keys, values = query[:, :, :start], key[:, :, :seen], value[:, :, :seen]
+        before, keys, values = query[:, :, : T - own], key[:, :, : S - own], value[:, :, : S - own]
         prompt, _ = cpu_attention(module, before, keys, values, None, dropout, scaling, True, **kwargs)
-        answers, _ = cpu_attention(module, query[:, :, start:], key, value, attention_mask, dropout, scaling, **kwargs)
+        answers, _ = cpu_attention(module, query[:, :, -own:], key, value, attention_mask, dropout, scaling, **kwargs)
         return torch.cat([prompt, answers], dim=1), None
     is_causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    short = query.device.type == "cpu" and 1 < T <= S <= LONGEST_PRODUCT
     causal = attention_mask is None and is_causal
-    is_half = query.dtype == torch.bfloat16
-    short = short and value.shape[-1] == key.shape[-1]  # DeepSeek's differ
-    learns = torch.is_grad_enabled() and query.requires_grad
-    fits = short and ((causal and (is_half or learns or T < S)) or (attention_mask is not None and is_half))
-    if not fits or dropout > 0.0 or kwargs.get("position_bias") is not None:
+    if not _is_faster_as_product(query, key, value, attention_mask, causal=causal) or (
+        dropout > 0.0 or kwargs.get("position_bias") is not None
+    ):
         if causal and 1 < T < S:  # the fused kernel would let the first query see only the first key
             attention_mask = torch.ones(T, S, dtype=torch.bool, device=query.device).tril_(S - T)[None, None]
         return sdpa_attention_forward(
@@ -82,6 +77,17 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     else:
         mixed = _masked_product(query, key, value, attention_mask)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def _is_faster_as_product(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, causal: bool) -> bool:
+    """Whether products beat the fused kernel, as far as shapes and types decide that."""
+    T, S = query.shape[2], key.shape[2]
+    short = query.device.type == "cpu" and 1 < T <= S <= LONGEST_PRODUCT
+    if not short or value.shape[-1] != key.shape[-1]:  # DeepSeek's differ
+        return False
+    is_half = query.dtype == torch.bfloat16
+    learns = torch.is_grad_enabled() and query.requires_grad
+    return (causal and (is_half or learns or T < S)) or (mask is not None and is_half)
 
 
 def _masked_product(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
