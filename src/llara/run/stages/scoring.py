@@ -96,17 +96,16 @@ def _expect_rows(
     """All rows of a task; what some draws of a history share is computed once, as the run would."""
     histories = task.examples.histories()
 
-    def once(count: int, draws: int = draws) -> float:
+    def once(lists: int) -> float:
+        count, shown = max(1, lists // draws), min(lists, draws)  # all draws of a row before the next row
         places = ((np.arange(count) + 0.5) * len(histories) / count).astype(int)
-        chosen = [histories[place] for place in places] * draws
-        candidates = [items for draw in task.draws[:draws] for items in draw.items[places].tolist()]
+        chosen = [histories[place] for place in places] * shown
+        candidates = [items for draw in task.draws[:shown] for items in draw.items[places].tolist()]
         started = time.perf_counter()
         run(chosen, candidates)
-        return time.perf_counter() - started
+        return (time.perf_counter() - started) * lists / (count * shown)
 
-    if draws > 1 or known is not None:
-        one = known or once(1, 1)
-        if _TRIES * draws * one > seconds:
-            return Expected(one * draws * len(histories), GUESSED, 0)  # as if draws of a history shared nothing
-    found = expect(once, full=rows, seconds=seconds)
+    if known is not None and _TRIES * known > seconds:
+        return Expected(known * draws * len(histories), GUESSED, 0)
+    found = expect(once, full=rows * draws, seconds=seconds)
     return replace(found, seconds=found.seconds * len(histories) / rows)
