@@ -1,5 +1,6 @@
 """`llara backbone check` says what a model is, what it costs on a data set, and refuses what is no backbone."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,21 @@ def test_a_run_refuses_a_broken_file_before_it_reads_the_data(gguf: Path, datase
     message = llara("train", dataset.config("none"), "--set", f"backbone.path={gguf}").refused()
     assert "damaged or cut short" in message
     assert not (dataset.folder / "none").exists()
+
+
+def test_a_run_on_a_file_is_opened_again_with_the_same_ranking(gguf: Path, dataset: World) -> None:
+    lines = ("backbone.tuning=lora", f"backbone.path={gguf}", "train.epochs=0.1", "evaluate.generation_draws=0")
+    options = [word for line in lines for word in ("--set", line)]
+    assert llara("train", dataset.config("on-a-file"), *options).code == 0
+    run = dataset.folder / "on-a-file"
+    assert not (run / "backbone").exists()
+    asked = ("recommend", run, "--user", "1", "-k", "3", "--json")
+    first = llara(*asked).json()
+    for folder in (gguf.parent / "cache" / "backbones").iterdir():  # the cache may be emptied at any time
+        shutil.rmtree(folder, ignore_errors=True)
+    assert llara(*asked).json() == first
+    gguf.unlink()
+    assert "does not exist" in llara(*asked).refused()
 
 
 def test_a_model_that_fails_the_self_test_is_shown_with_what_is_left(
