@@ -123,7 +123,7 @@ def example_prompts(
     titles, ids = llara.catalog.titles, task.item_ids
     index = {item_id: place for place, item_id in enumerate(ids)}
     shown = []
-    for row in _rows_of_many_users(task.user_ids, count):
+    for row in rows_of_many_users(task.user_ids, count):
         items = task.draws[0].items[row].tolist()
         prompt = llara.encoder.build(histories[row], items)
         target = int(task.examples.target[row])
@@ -145,7 +145,7 @@ def example_prompts(
     return tuple(shown)
 
 
-def _rows_of_many_users(user_ids: Sequence[int | str], count: int) -> list[int]:
+def rows_of_many_users(user_ids: Sequence[int | str], count: int) -> list[int]:
     """Rows to show, in order: the first of each user, then more of them."""
     first = {user: row for row, user in reversed(list(enumerate(user_ids)))}
     is_first = [first[user] == row for row, user in enumerate(user_ids)]
