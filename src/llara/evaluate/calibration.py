@@ -14,7 +14,7 @@ from llara.evaluate.judging import score_draws
 from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
 from llara.evaluate.scorers import LlaraScorer
 from llara.evaluate.task import RankingTask
-from llara.model import Llara
+from llara.model import Llara, ScorerName
 from llara.recommender import RecommenderScorer
 
 _NOTHING = 1e-6
@@ -25,10 +25,10 @@ _SHOWN = 0.005
 
 @dataclass(frozen=True)
 class PriorWeights:
-    """Listwise score = head * head score + prior * recommender's log-probability.
+    """Score of a head = head * head score + prior * recommender's log-probability.
 
     Attributes:
-        head: Weight of the listwise head, >= 0.
+        head: Weight of the head, listwise or sequence, >= 0.
         prior: Weight of the recommender's log-probability, >= 0.
         loss_before: Mean negative log-likelihood of the targets with weights 1 and what training learned, in nats.
         loss_after: The same with the fitted weights.
@@ -40,7 +40,7 @@ class PriorWeights:
     loss_after: float
 
     def in_words(self, recommender: str) -> str:
-        """What the weights mean for who reads hybrid LLaRA's listwise scores, in a sentence or two.
+        """What the weights mean for who reads hybrid LLaRA's scores, in a sentence or two.
 
         Args:
             recommender: As the tables call it.
@@ -82,7 +82,7 @@ def fit_prior_weights(head: FloatArray, prior: FloatArray, target_column: IntArr
     """The two weights under which the targets are most likely: a convex problem in two unknowns.
 
     Args:
-        head: Score of the listwise head, [N, C].
+        head: Score of the head, [N, C].
         prior: The recommender's log-probability of each candidate, [N, C].
         target_column: Column of the target, [N].
         learned: The prior's weight after training; where the search starts.
@@ -99,7 +99,7 @@ def fit_prior_weights(head: FloatArray, prior: FloatArray, target_column: IntArr
     return PriorWeights(head_weight, prior_weight, loss(start), float(found.fun))
 
 
-def calibrate_prior(llara: Llara, task: RankingTask, *, batch_size: int) -> PriorWeights:
+def calibrate_prior(llara: Llara, task: RankingTask, *, batch_size: int, way: ScorerName = "listwise") -> PriorWeights:
     """Set the weights of head and prior by validation rows, in place.
 
     Training sees the recommender on rows that the recommender was fitted on, where it is surer than it should be; on
@@ -109,35 +109,35 @@ def calibrate_prior(llara: Llara, task: RankingTask, *, batch_size: int) -> Prio
         llara: Trained with `recommender_prior`, asked with hybrid prompts.
         task: Validation rows; all draws are used.
         batch_size: Prompts per forward pass.
+        way: Whose head: `listwise` or `sequence`.
     """
-    learned = float(llara.prior_weight.detach())
-    head, prior = _parts(llara, task, batch_size=batch_size)
+    learned = float(llara.prior_weight_of(way).detach())
+    head, prior = _parts(llara, task, batch_size=batch_size, way=way)
     weights = fit_prior_weights(head, prior, task.target_columns.ravel(), learned=learned)
-    with torch.no_grad():
-        llara.head.weight.mul_(weights.head)
-        llara.prior_weight.fill_(weights.prior)
+    llara.weigh(way, head=weights.head, prior=weights.prior)
     return weights
 
 
-def calibrated_hit_ratio(llara: Llara, task: RankingTask, *, batch_size: int) -> float:
+def calibrated_hit_ratio(llara: Llara, task: RankingTask, *, batch_size: int, way: ScorerName = "listwise") -> float:
     """HR@1 that these rows would have after `calibrate_prior` on them; the model stays as it is.
 
     Steps are compared by what a run ends with: a head that is trusted too much or too little hides how good it is.
     """
-    head, prior = _parts(llara, task, batch_size=batch_size)
+    head, prior = _parts(llara, task, batch_size=batch_size, way=way)
     columns = task.target_columns.ravel()
-    weights = fit_prior_weights(head, prior, columns, learned=float(llara.prior_weight.detach()))
+    weights = fit_prior_weights(head, prior, columns, learned=float(llara.prior_weight_of(way).detach()))
     return hit_ratio(target_ranks(weights.head * head + weights.prior * prior, columns), 1)
 
 
 @torch.no_grad()
-def _parts(llara: Llara, task: RankingTask, *, batch_size: int) -> tuple[FloatArray, FloatArray]:
+def _parts(llara: Llara, task: RankingTask, *, batch_size: int, way: ScorerName) -> tuple[FloatArray, FloatArray]:
     """Scores of the head alone, and the recommender's log-probabilities, of all draws one after another, [M, C]."""
-    learned = llara.prior_weight.detach().clone()
-    llara.prior_weight.zero_()
+    weight = llara.prior_weight_of(way)
+    learned = weight.detach().clone()
+    weight.zero_()
     try:
-        head = score_draws(LlaraScorer(llara, "listwise", batch_size=batch_size), task)
+        head = score_draws(LlaraScorer(llara, way, batch_size=batch_size), task)
     finally:
-        llara.prior_weight.copy_(learned)
+        weight.copy_(learned)
     prior = torch.from_numpy(score_draws(RecommenderScorer(llara.recommender), task)).log_softmax(dim=-1).numpy()
     return head.reshape(-1, head.shape[2]), prior.reshape(-1, prior.shape[2])

@@ -17,7 +17,7 @@ class LlaraScorer:
 
     Args:
         llara: Trained model; asked with hybrid prompts if it was trained on them.
-        way: "answer" (exact log-likelihood) or "listwise" (the head).
+        way: "answer" (exact log-likelihood), "listwise" or "sequence" (the heads).
         batch_size: Prompts per forward pass.
     """
 
@@ -50,14 +50,18 @@ def model_name(llara: Llara, way: str) -> str:
     Calibration may leave the head no weight at all: what is ranked then is the recommender's judgment, and says so.
     """
     kind = "hybrid LLaRA" if llara.uses_behavior else "text-only LLaRA"
-    if way == "listwise" and is_only_the_recommender(llara):
+    if is_only_the_recommender(llara, way):
         return f"{kind} ({way}; its weight is 0: this is {llara.recommender.name})"
     return f"{kind} ({way})"
 
 
-def is_only_the_recommender(llara: Llara) -> bool:
-    """Whether a listwise score is the recommender's log-probability alone, because the head has no weight."""
-    return llara.config.recommender_prior and llara.uses_behavior and not bool(llara.head.weight.detach().any())
+def is_only_the_recommender(llara: Llara, way: str = "listwise") -> bool:
+    """Whether the score of a head is the recommender's alone, because the head has no weight."""
+    if not (llara.config.recommender_prior and llara.uses_behavior):
+        return False
+    if way == "sequence":
+        return llara.sequence is not None and not bool(llara.sequence.of_state.weight.detach().any())
+    return way == "listwise" and not bool(llara.head.weight.detach().any())
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ SCORERS: dict[str, Callable[[ScorerMaterial], Scorer]] = {
     "recommender": lambda material: RecommenderScorer(material.llara.recommender),
     "answer": lambda material: LlaraScorer(material.llara, "answer", batch_size=material.batch_size),
     "listwise": lambda material: LlaraScorer(material.llara, "listwise", batch_size=material.batch_size),
+    "sequence": lambda material: LlaraScorer(material.llara, "sequence", batch_size=material.batch_size),
 }
 """How each scorer is made, by the name that `llara evaluate --scorer` takes."""
 

@@ -10,7 +10,7 @@ from llara.data.limits import NonNegativeInt, PositiveInt, check_limits
 class EvaluateConfig:
     """What an evaluation computes."""
 
-    scorer: Literal["auto", "answer", "listwise"] = "auto"
+    scorer: Literal["auto", "answer", "listwise", "sequence"] = "auto"
     """How LLaRA scores candidates; auto: by what it was trained for."""
     rows: Literal["last", "dense"] = "last"
     """Rows that are reported: the protocol's one per user, or every position of those users."""

@@ -4,11 +4,19 @@ from llara.model.adapt import AdaptConfig, adapt_backbone
 from llara.model.backbone import BackboneConfig, LoraSettings, NanoConfig, load_backbone
 from llara.model.llara import Llara
 from llara.model.nano import build_nano
-from llara.model.network import LlaraOutput, Network
+from llara.model.network import LlaraOutput, Network, ScoredItems
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend, retrieve
-from llara.model.scoring import autocast, chosen_columns, generate_answers, score_candidates
-from llara.model.settings import LlaraConfig, ScorerName
+from llara.model.scoring import (
+    autocast,
+    chosen_columns,
+    generate_answers,
+    score_candidates,
+    score_catalog,
+)
+from llara.model.sequence import SequenceHead
+from llara.model.settings import LlaraConfig, ScorerName, SequenceConfig
+from llara.model.text_vectors import text_vectors
 
 __all__ = [
     "AdaptConfig",
@@ -21,7 +29,10 @@ __all__ = [
     "Network",
     "Projector",
     "Recommendation",
+    "ScoredItems",
     "ScorerName",
+    "SequenceConfig",
+    "SequenceHead",
     "adapt_backbone",
     "autocast",
     "build_nano",
@@ -32,4 +43,6 @@ __all__ = [
     "recommend",
     "retrieve",
     "score_candidates",
+    "score_catalog",
+    "text_vectors",
 ]

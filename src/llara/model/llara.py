@@ -20,6 +20,7 @@ from llara.model.scoring import FloatArray, score_candidates
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.model.starting import start_backbone
 from llara.model.store import load_own, read_llara, save_llara
+from llara.model.text_vectors import text_vectors
 from llara.prompt import PromptEncoder
 from llara.recommender import Recommender, best_device
 
@@ -40,6 +41,7 @@ class Llara(Network):
         uses_behavior: Whether it was trained on hybrid prompts, and so is asked with them; text-only models are not.
         default_scorer: How candidates are scored unless asked otherwise: by what was trained.
         history_length: Longest history that it was trained on; None: not trained yet, or saved before this was kept.
+        texts: With `config.sequence.head`: a vector of each item's text, see `llara.model.text_vectors`.
     """
 
     def __init__(
@@ -53,8 +55,9 @@ class Llara(Network):
         uses_behavior: bool = True,
         default_scorer: ScorerName = "answer",
         history_length: int | None = None,
+        texts: torch.Tensor | None = None,
     ) -> None:
-        super().__init__(model, encoder=encoder, recommender=recommender, config=config)
+        super().__init__(model, encoder=encoder, recommender=recommender, config=config, texts=texts)
         self.catalog = catalog
         self.uses_behavior = uses_behavior
         self.default_scorer: ScorerName = default_scorer
@@ -92,7 +95,10 @@ class Llara(Network):
             )
         model, tokenizer = start_backbone(settings, catalog, on_adapt_step)
         encoder = PromptEncoder(tokenizer, catalog, settings.prompt)
-        llara = cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings)
+        texts = None
+        if settings.sequence.head:
+            texts = text_vectors(model, encoder, precision=chosen.precision)
+        llara = cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings, texts=texts)
         llara.verdict.require("training")
         return llara.to(best_device())
 
@@ -113,6 +119,7 @@ class Llara(Network):
             uses_behavior=saved.uses_behavior,
             default_scorer=saved.default_scorer,
             history_length=saved.history_length,
+            texts=saved.texts,
         )
         load_own(llara, saved.tensors, Path(folder))
         llara.take_choices(saved.choices)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llara.errors import CheckpointError, PromptError
+from llara.errors import CheckpointError, ConfigError, PromptError
 from llara.model.backbone import (
     NANO,
     causal_lm,
@@ -28,6 +28,7 @@ from llara.model.prefix import Prefix
 from llara.model.projector import Projector, inject
 from llara.model.reading import final_states
 from llara.model.selftest import self_test
+from llara.model.sequence import SequenceHead
 from llara.model.settings import LlaraConfig
 from llara.model.slots import SLOT_KINDS
 from llara.model.turns import turn
@@ -43,16 +44,41 @@ LOGITS_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
+class ScoredItems:
+    """Some items that the sequence head scores in place of the whole catalog.
+
+    Attributes:
+        indices: Item indices without repetition, [S].
+        num_drawn: How many of them, from the first on, were drawn uniformly from the catalog; the rest are there
+            because they are targets.
+        num_items: Size of the catalog.
+    """
+
+    indices: Tensor
+    num_drawn: int
+    num_items: int
+
+    def to(self, device: torch.device) -> "ScoredItems":
+        """The same items on a device."""
+        return ScoredItems(self.indices.to(device), self.num_drawn, self.num_items)
+
+
+@dataclass(frozen=True)
 class LlaraOutput:
     """What one forward pass yields.
 
     Attributes:
         answer_log_probs: Log-probability of each answer token of the batch, in nats, [P]; None if not asked.
         listwise: Score of each candidate, -inf where a row has fewer, [B, C]; None if not asked.
+        sequence: Score of each item after some history items: those that `next_items` follows, row after row, or the
+            last of each row where the batch has no `next_items`, [M, S]; None if not asked.
+        items: What the columns of `sequence` are; None: all items by index, with padding.
     """
 
     answer_log_probs: Tensor | None
     listwise: Tensor | None
+    sequence: Tensor | None = None
+    items: ScoredItems | None = None
 
 
 class Network(nn.Module):
@@ -65,12 +91,19 @@ class Network(nn.Module):
         encoder: Prompt encoder over the backbone's tokenizer and the catalog.
         recommender: Fitted recommender; its item table feeds the projector and never changes.
         config: As used to build `model` and `encoder`.
+        texts: With `config.sequence.head`: a vector of each item's text, row 0 padding, [num_items + 1, V].
     """
 
     item_table: Tensor
 
     def __init__(
-        self, model: PreTrainedModel, *, encoder: PromptEncoder, recommender: Recommender, config: LlaraConfig
+        self,
+        model: PreTrainedModel,
+        *,
+        encoder: PromptEncoder,
+        recommender: Recommender,
+        config: LlaraConfig,
+        texts: Tensor | None = None,
     ) -> None:
         super().__init__()
         keep_freed_memory()
@@ -101,6 +134,12 @@ class Network(nn.Module):
         scale = 0.5 * norm * width**-0.5 if config.part_vectors and config.backbone.path == NANO else 0.0
         vectors = torch.randn(2, width, generator=generator) * scale
         self.part_vectors = nn.Parameter(vectors, requires_grad=config.part_vectors)
+        self.sequence: SequenceHead | None = None
+        if texts is not None:
+            self.sequence = SequenceHead(
+                self.item_table, texts, state_width=width, width=config.sequence.width, seed=config.seed,
+                learns_prior=config.recommender_prior,
+            )  # fmt: skip
         self.slots = nn.ModuleDict()
         self._build_slots()
         self.last_feed_forward = LastFeedForward(
@@ -127,6 +166,8 @@ class Network(nn.Module):
         target_norm = self.projector.target_norm
         table = self.item_table.cpu()
         self.projector = Projector(table, width, target_norm=target_norm, seed=self.config.seed).to(device)
+        if self.sequence is not None:
+            self.sequence.take_items(self.item_table)
         self._build_slots()
 
     def _build_slots(self) -> None:
@@ -223,27 +264,34 @@ class Network(nn.Module):
         *,
         answer: bool = True,
         listwise: bool = True,
+        sequence: bool = False,
+        items: ScoredItems | None = None,
         prior: Tensor | None = None,
         prefix: Prefix | None = None,
     ) -> LlaraOutput:
         """One pass over a batch; ask only for what is needed.
 
         Args:
-            batch: Prompts, with answers where `answer` is asked.
+            batch: Prompts, with answers where `answer` is asked; histories alone where `sequence` is.
             answer: Compute the log-probabilities of the answer tokens.
             listwise: Compute the listwise scores.
-            prior: With `recommender_prior`: log-probability of each candidate, [B, C], to use in place of the
-                recommender's own, which is too sure of rows that it was fitted on.
+            sequence: Compute the scores of the sequence head.
+            items: Of these items only; None: of the whole catalog.
+            prior: With `recommender_prior`: log-probability of each candidate, [B, C], or scores of the items after
+                each history item, [M, S], to use in place of the recommender's own, which is too sure of rows that it
+                was fitted on.
             prefix: What stands before every row of the batch and was read already; scoring only.
         """
         self.require_positions(int(batch.position_ids.max()) + 1 + (prefix.length if prefix is not None else 0))
-        places = _places_read(batch, answer=answer, listwise=listwise)
+        places = _places_read(batch, answer=answer, listwise=listwise, sequence=sequence)
         B, T = batch.token_ids.shape
         with self.last_feed_forward.only(places, shape=(B, T)), turn(causal_lm(self.model).config):
             hidden = self.hidden_states(batch, prefix=prefix)
         log_probs = self._answer_log_probs(hidden, batch) if answer else None
         scores = self._listwise(hidden, batch, prior) if listwise else None
-        return LlaraOutput(answer_log_probs=log_probs, listwise=scores)
+        indices = items.indices if items is not None else None
+        of_items = self._sequence(hidden, batch, indices, prior) if sequence else None
+        return LlaraOutput(answer_log_probs=log_probs, listwise=scores, sequence=of_items, items=items)
 
     def padded_width(self, longest: int) -> int:
         """Tokens per row of a batch whose longest row has so many: on a CPU a multiple of 16, within the model's limit.
@@ -290,6 +338,51 @@ class Network(nn.Module):
                 scores = scores + self.prior_weight * log_probs.masked_fill(~usable, 0.0)
         return scores.masked_fill(~batch.candidate_mask, float("-inf"))
 
+    def _sequence(self, hidden: Tensor, batch: PromptBatch, items: Tensor | None, prior: Tensor | None) -> Tensor:
+        head = self.sequence_head()
+        rows, columns = _learned_places(batch)
+        scores: Tensor = head(hidden[rows, batch.history_positions[rows, columns]], items)
+        if not self.config.recommender_prior:
+            return scores
+        below = self._recommender_scores(batch, items) if prior is None else prior
+        usable = batch.hybrid[rows][:, None] & torch.isfinite(below)
+        return scores + head.prior_weight * below.masked_fill(~usable, 0.0)
+
+    def prior_weight_of(self, way: str) -> nn.Parameter:
+        """The weight of the recommender's scores under a head, `listwise` or `sequence`."""
+        return self.sequence_head().prior_weight if way == "sequence" else self.prior_weight
+
+    @torch.no_grad()
+    def weigh(self, way: str, *, head: float, prior: float) -> None:
+        """Multiply the scores of a head by `head`, and give the recommender's the weight `prior`."""
+        part = self.sequence_head().of_state if way == "sequence" else self.head
+        for weight in part.parameters():
+            weight.mul_(head)
+        self.prior_weight_of(way).fill_(prior)
+
+    def sequence_head(self) -> SequenceHead:
+        """The sequence head.
+
+        Raises:
+            ConfigError: If the model has none.
+        """
+        if self.sequence is None:
+            raise ConfigError(
+                "this model has no sequence head. Train it with train.objective.name: sequence, or make it with "
+                "LlaraConfig(sequence=SequenceConfig(head=True))."
+            )
+        return self.sequence
+
+    @torch.no_grad()
+    def _recommender_scores(self, batch: PromptBatch, items: Tensor | None) -> Tensor:
+        """The recommender's scores where the sequence head has some, [M, S]."""
+        history = batch.history_items
+        if batch.next_items.shape[1] == 0:
+            of_all = self.recommender.score_all(history).float()
+            return of_all if items is None else of_all[:, items]
+        found = self.recommender.score_each(history, items).float()
+        return found[(batch.next_items != 0)[history != 0]]
+
     @torch.no_grad()
     def _recommender_log_probs(self, batch: PromptBatch) -> Tensor:
         """The recommender's log-probability of each candidate among those shown, -inf at padding, [B, C]."""
@@ -311,13 +404,25 @@ class Network(nn.Module):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
 
-def _places_read(batch: PromptBatch, *, answer: bool, listwise: bool) -> Tensor:
+def _learned_places(batch: PromptBatch) -> tuple[Tensor, Tensor]:
+    """Row and column in `history_items` of what the sequence head reads, [M] each."""
+    if batch.next_items.shape[1]:
+        rows, columns = (batch.next_items != 0).nonzero(as_tuple=True)
+        return rows, columns
+    rows = torch.arange(len(batch), device=batch.history_items.device)
+    return rows, (batch.history_items != 0).sum(dim=1) - 1
+
+
+def _places_read(batch: PromptBatch, *, answer: bool, listwise: bool, sequence: bool) -> Tensor:
     """Places, with batch and time as one dimension, whose final states an output needs, ascending."""
     width = batch.token_ids.shape[1]
     places = [batch.answer_rows * width + batch.answer_positions] if answer else []
     if listwise:
         rows = torch.arange(len(batch), device=batch.token_ids.device)
         places.append((rows[:, None] * width + batch.candidate_positions).flatten())
+    if sequence:
+        of_rows, columns = _learned_places(batch)
+        places.append(of_rows * width + batch.history_positions[of_rows, columns])
     asked: Tensor = torch.unique(torch.cat(places))
     missing = -len(asked) % _PLACES
     if asked.device.type != "cpu" or missing > batch.token_ids.numel() - len(asked):

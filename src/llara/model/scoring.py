@@ -1,7 +1,8 @@
-"""Scores of candidates, three ways: exact answer likelihood (one tree per prompt), listwise head, free generation."""
+"""Scores of candidates: exact answer likelihood (one tree per prompt), listwise or sequence head, free generation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from llara.model.prefix import Prefix
 from llara.model.settings import ScorerName
 from llara.model.sharing import read_prefix, rows_by_prefix
 from llara.model.turns import turn
-from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
+from llara.prompt import EncodedPrompt, collate, collate_histories, collate_left, collate_tree, named_candidate
 
 FloatArray = NDArray[np.float64]
 _WORTH_FOLDING = 32
@@ -89,7 +90,8 @@ def score_candidates(
         histories: Item indices without padding, oldest first, one row each, [N].
         candidates: Item indices to score; the same number in each row, [N, C].
         scorer: `answer`: log-likelihood of the candidate's answer, end token included, in nats (exact: equals one pass
-            per candidate); `listwise`: the listwise head.
+            per candidate); `listwise`: the listwise head; `sequence`: the sequence head, one pass per history however
+            many rows share it.
         hybrid: Fill slots with behavioral tokens (else with the placeholder).
         batch_size: Rows per pass.
         on_progress: Told how many rows each pass finished.
@@ -104,6 +106,9 @@ def score_candidates(
     check_scorer(scorer)
     check_rows(histories, candidates, num_items=network.encoder.num_items)
     network.eval()
+    if scorer == "sequence":
+        batches = partial(_catalog_batches, network, hybrid=hybrid, batch_size=batch_size)
+        return _sequence_scores(batches, histories, candidates, on_progress)
     if scorer == "answer":
         network.verdict.require("tree")
     prompts = encode_prompts(network, histories, candidates)
@@ -116,6 +121,72 @@ def score_candidates(
             if on_progress is not None:
                 on_progress(len(rows))
     return scores
+
+
+def _sequence_scores(
+    batches: Callable[[Items], Iterator[tuple[list[int], FloatArray]]],
+    histories: Items,
+    candidates: Items,
+    on_progress: Progress | None,
+) -> FloatArray:
+    """Each history is read once; its rows' candidates are picked from the scores of the whole catalog."""
+    asked: dict[tuple[int, ...], list[int]] = {}
+    for row, history in enumerate(histories):
+        asked.setdefault(tuple(history), []).append(row)
+    rows_of = list(asked.values())
+    scores = np.empty((len(histories), len(candidates[0]) if candidates else 0))
+    for places, of_catalog in batches(list(asked)):
+        for place, found in zip(places, of_catalog, strict=True):
+            for row in rows_of[place]:
+                scores[row] = found[list(candidates[row])]
+        if on_progress is not None:
+            on_progress(sum(len(rows_of[place]) for place in places))
+    return scores
+
+
+@torch.inference_mode()
+def score_catalog(network: Network, histories: Items, *, hybrid: bool = True, batch_size: int = 16) -> FloatArray:
+    """Score the whole catalog after each history by the sequence head: one pass over the history, one product.
+
+    Args:
+        network: The model, with a sequence head; put into evaluation mode.
+        histories: Item indices without padding, oldest first, one row each, [N].
+        hybrid: Fill slots with behavioral tokens (else with the placeholder).
+        batch_size: Histories per pass.
+
+    Returns:
+        Scores [N, num_items + 1], higher is better; column 0, padding, is -inf.
+
+    Raises:
+        ConfigError: If the model has no sequence head.
+        DataError: If a history is empty or holds what is no item.
+    """
+    check_rows(histories, histories, num_items=network.encoder.num_items, equal=False)
+    network.sequence_head()
+    network.eval()
+    scores = np.empty((len(histories), network.encoder.num_items + 1))
+    for places, found in _catalog_batches(network, histories, hybrid=hybrid, batch_size=batch_size):
+        scores[places] = found
+    return scores
+
+
+def _catalog_batches(
+    network: Network, histories: Items, *, hybrid: bool, batch_size: int
+) -> Iterator[tuple[list[int], FloatArray]]:
+    """Row numbers of each pass, and their scores of the whole catalog, [rows, num_items + 1]."""
+    network.sequence_head()
+    prompts = [network.encoder.encode_history(history) for history in histories]
+    lengths = [(len(prompt.token_ids), 0) for prompt in prompts]
+    with folded_for(network, len(prompts)), autocast(network):
+        for rows in length_batches(lengths, batch_size):
+            batch = collate_histories(
+                [prompts[row] for row in rows],
+                hybrid=[hybrid] * len(rows),
+                filler=network.encoder.filler,
+                padded_width=network.padded_width,
+            ).to(network.device)
+            found = network(batch, answer=False, listwise=False, sequence=True).sequence
+            yield rows, found.double().cpu().numpy()
 
 
 def _batches(

@@ -36,6 +36,7 @@ WHAT: Mapping[Way, str] = MappingProxyType({
 })  # fmt: skip
 NEEDED: Mapping[str, tuple[Way, ...]] = MappingProxyType({
     "listwise": ("reading", "batched"),
+    "sequence": ("reading", "batched"),
     "answer": ("reading", "batched", "tree"),
     "generation": ("reading", "generation"),
 })  # fmt: skip

@@ -3,12 +3,26 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llara.data.limits import NonNegativeInt, check_limits
+from llara.data.limits import NonNegativeInt, PositiveInt, check_limits
 from llara.model.backbone import BackboneConfig
 from llara.prompt import PromptConfig
 
-ScorerName = Literal["answer", "listwise"]
-"""answer: exact log-likelihood of the candidate's answer; listwise: the listwise head."""
+ScorerName = Literal["answer", "listwise", "sequence"]
+"""answer: exact log-likelihood of the candidate's answer; listwise: the listwise head over the candidates shown;
+sequence: the state after the history, compared with a vector of each item."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceConfig:
+    """Beyond the paper: the head that compares the state after a history with every item of the catalog."""
+
+    head: bool = False
+    """Whether the model has it; a run whose objective trains it has it in any case."""
+    width: PositiveInt = 128
+    """Width in which states and items are compared, >= 1."""
+
+    def __post_init__(self) -> None:
+        check_limits(self, "sequence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +32,12 @@ class LlaraConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     recommender_prior: bool = False
-    """Beyond the paper: the listwise score of a hybrid prompt is the head's plus a learned weight times the
-    recommender's log-probability of the candidate, so that the language model learns what the recommender misses."""
+    """Beyond the paper: the listwise or sequence score of a hybrid prompt is the head's plus a learned weight times the
+    recommender's log-probability of the item, so that the language model learns what the recommender misses."""
     part_vectors: bool = False
     """Beyond the paper: a learned vector is added to every input embedding of a history item, another to those of the
     candidates, so that a small backbone tells the two apart from its first layer on."""
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)
     seed: NonNegativeInt = 0
     """Seed of what is new in the model: projector, head, nano backbone."""
 

@@ -24,7 +24,7 @@ from llara.recommender import Recommender, load_recommender, save_recommender
 
 LLARA_FILE, PROJECTOR_FILE, CATALOG_FILE = "llara.json", "projector.safetensors", "catalog.parquet"
 RECOMMENDER_FOLDER, ADAPTER_FOLDER, BACKBONE_FOLDER = "recommender", "adapter", "backbone"
-_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors", "slots.")
+_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors", "slots.", "sequence.")
 _FORMAT = 1
 _KEYS = ("noun", "uses_behavior", "default_scorer", "backbone_stored", "config")
 
@@ -53,6 +53,8 @@ def save_llara(
         (folder / ADAPTER_FOLDER / "README.md").unlink(missing_ok=True)  # peft's empty form
     tensors = {f"projector.{name}": value for name, value in llara.projector.state_dict().items()}
     tensors |= {f"slots.{name}": value for name, value in llara.slots.state_dict().items()}
+    if llara.sequence is not None:
+        tensors |= {f"sequence.{name}": value for name, value in llara.sequence.state_dict().items()}
     tensors |= {
         "placeholder": llara.placeholder.data,
         "head.weight": llara.head.weight.data,
@@ -110,6 +112,11 @@ class SavedLlara:
     history_length: int | None
     choices: dict[str, str]
     tensors: dict[str, Tensor]
+
+    @property
+    def texts(self) -> Tensor | None:
+        """Vectors of the items' texts, of a model with a sequence head."""
+        return self.tensors.get("sequence.texts")
 
 
 def read_llara(folder: Path) -> SavedLlara:

@@ -4,9 +4,9 @@ This package knows item indices in slots; only `llara.model` turns them into vec
 """
 
 from llara.prompt.answers import named_candidate, normalize_answer
-from llara.prompt.batching import PromptBatch, collate, collate_left, collate_tree
+from llara.prompt.batching import PromptBatch, collate, collate_histories, collate_left, collate_tree
 from llara.prompt.encoding import EncodedPrompt, PromptConfig, PromptEncoder
-from llara.prompt.hybrid import HybridPrompt, ItemPart, Representation, build_prompt, render_prompt
+from llara.prompt.hybrid import HybridPrompt, ItemPart, Representation, build_history, build_prompt, render_prompt
 from llara.prompt.slots import PlacedSlot, Slot
 from llara.prompt.templates import NOUNS, Template, templates_for
 from llara.prompt.tokens import Frame, make_frame, tokenize_titles
@@ -24,8 +24,10 @@ __all__ = [
     "Representation",
     "Slot",
     "Template",
+    "build_history",
     "build_prompt",
     "collate",
+    "collate_histories",
     "collate_left",
     "collate_tree",
     "make_frame",

@@ -40,6 +40,10 @@ class PromptBatch:
         candidate_positions: Last prompt position of each candidate, [B, C]; rows with fewer repeat their last one.
         candidate_items: Item index of each candidate, 0 where a row has fewer, [B, C].
         history_items: Item index of each history item, oldest first, padded with 0 on the right, [B, L].
+        history_positions: Last position of each history item, [B, L]; 0 where a row has fewer, or is only part of a
+            prompt.
+        next_items: In training on histories alone: the item that follows each history item, 0 where there is none or
+            none is learned, [B, L]; else empty, [B, 0].
         candidate_mask: Which entries of `candidate_positions` are real, bool [B, C].
         answer_rows, answer_positions: Positions whose next token is an answer token, [E]; in a tree they repeat where
             answers part.
@@ -63,6 +67,8 @@ class PromptBatch:
     candidate_positions: Tensor
     candidate_items: Tensor
     history_items: Tensor
+    history_positions: Tensor
+    next_items: Tensor
     candidate_mask: Tensor
     answer_rows: Tensor
     answer_positions: Tensor
@@ -107,6 +113,19 @@ def collate(
     longest = max(len(row.tokens) for row in rows)
     width = longest if padded_width is None else padded_width(longest)
     return _assemble(prompts, rows, hybrid=hybrid, filler=filler, width=width)
+
+
+def collate_histories(
+    prompts: Sequence[EncodedPrompt],
+    *,
+    hybrid: Sequence[bool],
+    filler: int,
+    next_items: Sequence[Sequence[int]] | None = None,
+    padded_width: Callable[[int], int] | None = None,
+) -> PromptBatch:
+    """Batch histories without candidates; `next_items[b][l]` follows history item l of row b (0: not learned)."""
+    batch = collate(prompts, hybrid=hybrid, filler=filler, padded_width=padded_width)
+    return batch if next_items is None else replace(batch, next_items=_padded_right(next_items))
 
 
 def collate_tree(
@@ -217,6 +236,13 @@ def _assemble(
         ),
         candidate_items=_padded_right([prompt.candidate_items for prompt in prompts]),
         history_items=_padded_right([prompt.history_items for prompt in prompts]),
+        history_positions=_padded_right(
+            [
+                [p + shift for p in prompt.history_positions] or [0] * len(prompt.history_items)
+                for prompt, shift in zip(prompts, shifts, strict=True)
+            ]
+        ),
+        next_items=torch.zeros(len(prompts), 0, dtype=torch.long),
         candidate_mask=torch.arange(num_candidates) < counts[:, None],
         answer_rows=_owners([row.answer_tokens for row in rows]),
         answer_positions=flat([row.answer_positions for row in rows], shifted=True),

@@ -14,10 +14,10 @@ from llara.data import Catalog, IntArray
 from llara.data.item_text import TITLE_ONLY, parse_item_text
 from llara.data.limits import PositiveInt, check_limits
 from llara.errors import ConfigError
-from llara.prompt.hybrid import HybridPrompt, ItemPart, Representation, build_prompt
+from llara.prompt.hybrid import HybridPrompt, ItemPart, Representation, build_history, build_prompt
 from llara.prompt.slots import PlacedSlot, Slot
-from llara.prompt.templates import Template, templates_for
-from llara.prompt.tokens import make_frame, tokenize_titles
+from llara.prompt.templates import Template, history_lead, templates_for
+from llara.prompt.tokens import make_frame, opening_tokens, tokenize_titles
 
 ITEM_SEPARATOR = "\n"
 # A call changes settings of a shared tokenizer ("Already borrowed", says the Rust side when another thread reads them).
@@ -80,6 +80,8 @@ class EncodedPrompt:
     parts: list[int]
     other_slots: list[PlacedSlot] = field(default_factory=list)
     """Slots of the wording, ascending; `slot_positions` and `slot_items` are those of items."""
+    history_positions: list[int] = field(default_factory=list)
+    """Last position of each history item (its slot, or its last text token), shape [L]; empty in a part of a prompt."""
 
     @property
     def first_of_candidates(self) -> int:
@@ -137,6 +139,8 @@ class PromptEncoder:
         self.templates = config.build_templates(catalog.noun)
         chat = config.chat_template == "always" or (config.chat_template == "auto" and bool(tokenizer.chat_template))
         self.frame = make_frame(tokenizer, use_chat_template=chat)
+        self.opening = opening_tokens(tokenizer)
+        self.lead = history_lead(catalog.noun)
         self.titles = catalog.titles
         self.item_texts = catalog.texts(config.item_text)
         limit = config.max_title_tokens
@@ -190,10 +194,18 @@ class PromptEncoder:
 
     def encode(self, prompt: HybridPrompt) -> EncodedPrompt:
         """Token ids and slots of a prompt."""
-        tokens = list(self.frame.prefix)
+        return self._encode(prompt, prefix=self.frame.prefix, suffix=self.frame.suffix)
+
+    def encode_history(self, history: Sequence[int]) -> EncodedPrompt:
+        """A history alone, as the sequence objective reads it: no candidates, no question, no chat markup."""
+        return self._encode(build_history(self.lead, history), prefix=self.opening, suffix=())
+
+    def _encode(self, prompt: HybridPrompt, *, prefix: Sequence[int], suffix: Sequence[int]) -> EncodedPrompt:
+        tokens = list(prefix)
         slot_positions: list[int] = []
         slot_items: list[int] = []
         candidate_positions: list[int] = []
+        history_positions: list[int] = []
         other_slots: list[PlacedSlot] = []
         parts = [WORDING_PART] * len(tokens)
         separator = self._wording(ITEM_SEPARATOR)
@@ -214,11 +226,10 @@ class PromptEncoder:
                 slot_positions.append(len(tokens))
                 slot_items.append(part.item_index)
                 tokens.append(self._filler)
-            if part.is_candidate:
-                candidate_positions.append(len(tokens) - 1)
+            (candidate_positions if part.is_candidate else history_positions).append(len(tokens) - 1)
             parts.extend([CANDIDATE_PART if part.is_candidate else HISTORY_PART] * (len(tokens) - len(parts)))
-        tokens.extend(self.frame.suffix)
-        parts.extend([WORDING_PART] * len(self.frame.suffix))
+        tokens.extend(suffix)
+        parts.extend([WORDING_PART] * len(suffix))
         return EncodedPrompt(
             token_ids=tokens,
             slot_positions=slot_positions,
@@ -228,7 +239,14 @@ class PromptEncoder:
             history_items=list(prompt.history),
             parts=parts,
             other_slots=other_slots,
+            history_positions=history_positions,
         )
+
+    def history_lengths(self, histories: Sequence[Sequence[int]]) -> IntArray:
+        """Tokens of what `encode_history` makes of these, [N]."""
+        of_items = self._item_sizes(is_candidate=False)
+        before = len(self.opening) + len(self._wording(self.lead))
+        return np.array([before + of_items[list(history)].sum() for history in histories], dtype=np.int64)
 
     def _item_tokens(self, part: ItemPart) -> tuple[tuple[int, ...], bool]:
         shown = self.config.candidates if part.is_candidate else self.config.history
@@ -242,6 +260,10 @@ class PromptEncoder:
     def num_items(self) -> int:
         """Size of the catalog, without padding."""
         return len(self.item_texts) - 1
+
+    def text_tokens(self, item_index: int) -> tuple[int, ...]:
+        """Token ids of an item's text, as prompts show it."""
+        return self._text_tokens[item_index]
 
     def subject_tokens(self, item_index: int) -> tuple[int, ...]:
         """Token ids of what an item's text says about it: the metadata shown after the title, or else the title."""

@@ -76,6 +76,23 @@ def build_prompt(
     return HybridPrompt(template=template.name, parts=_merge_wording(parts))
 
 
+def build_history(lead: str, history: Sequence[int]) -> HybridPrompt:
+    """A history without candidates: a lead, then the items.
+
+    Args:
+        lead: Wording before the first item.
+        history: Item indices without padding, oldest first; at least one.
+
+    Raises:
+        PromptError: If the history is empty or holds padding.
+    """
+    if len(history) == 0 or any(item <= 0 for item in history):
+        raise PromptError("a history must hold at least one item, and no padding (index 0); cut it off first.")
+    return HybridPrompt(
+        template="history", parts=(lead, *(ItemPart(int(item), is_candidate=False) for item in history))
+    )
+
+
 def _merge_wording(parts: list[str | ItemPart | Slot]) -> tuple[str | ItemPart | Slot, ...]:
     """Join neighboring strings, so that a number is tokenized together with the words around it."""
     merged: list[str | ItemPart | Slot] = []

@@ -90,3 +90,9 @@ def templates_for(noun: str) -> tuple[Template, ...]:
             text = text.replace("{" + field + "}", word)
         filled.append(Template(name=f"{shown}-{number}", text=text))
     return tuple(filled)
+
+
+def history_lead(noun: str) -> str:
+    """What stands before a history alone, without candidates; a noun without wording of its own gets that of "item"."""
+    person, verb, _, _, nouns = _VOCABULARY[noun if noun in _VOCABULARY else "item"]
+    return f"{person} {verb} these {nouns}, oldest first:"

@@ -26,6 +26,12 @@ class Frame:
     end: int
 
 
+def opening_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """What this tokenizer puts before a plain text: its begin token, or nothing."""
+    opening = tokenizer("", add_special_tokens=True)["input_ids"]
+    return tuple(int(token) for token in opening if token == tokenizer.bos_token_id)
+
+
 def make_frame(tokenizer: PreTrainedTokenizerBase, *, use_chat_template: bool) -> Frame:
     """Find out how this tokenizer opens a text and ends an answer.
 
@@ -35,8 +41,7 @@ def make_frame(tokenizer: PreTrainedTokenizerBase, *, use_chat_template: bool) -
     if not use_chat_template:
         if tokenizer.eos_token_id is None:
             raise PromptError("the tokenizer has no end-of-text token; set `eos_token` in its tokenizer_config.json.")
-        opening = tokenizer("", add_special_tokens=True)["input_ids"]
-        begin = tuple(token for token in opening if token == tokenizer.bos_token_id)
+        begin = opening_tokens(tokenizer)
         line = tuple(tokenizer("\n", add_special_tokens=False)["input_ids"])
         return Frame(prefix=begin, suffix=line, end=int(tokenizer.eos_token_id))
     if not tokenizer.chat_template:

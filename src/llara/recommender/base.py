@@ -92,6 +92,30 @@ class Recommender(nn.Module, ABC):
         scores = (vectors @ self.encode(history).unsqueeze(-1)).squeeze(-1)  # [B, C]
         return scores.masked_fill(candidates == 0, float("-inf"))
 
+    def encode_each(self, history: Tensor) -> Tensor:
+        """States after each item of each history, as `encode` gives them for what precedes, [B, L] -> [B, L, R].
+
+        Those at padding mean nothing.
+        """
+        B, L = history.shape
+        inside = torch.ones(L, L, dtype=torch.bool, device=history.device).tril()  # [after, item]
+        prefixes = torch.where(inside, history[:, None, :], 0)  # [B, L, L]
+        return self.encode(prefixes.reshape(B * L, L)).reshape(B, L, self.width)
+
+    def score_each(self, history: Tensor, items: Tensor | None = None) -> Tensor:
+        """Scores after each item of each history: at real positions, row after row, [M, S].
+
+        Args:
+            history: Item indices, oldest first, padded with 0 on the right, [B, L].
+            items: Indices of the items to score, [S]; None: all, padding with -inf, [M, num_items + 1].
+        """
+        states, table = self.encode_each(history)[history != 0], self.scoring_table()
+        if items is not None:
+            return states @ table[items].T
+        scores = states @ table.T
+        scores[:, 0] = float("-inf")
+        return scores
+
 
 class SequentialRecommender(Recommender):
     """A recommender whose states at all positions come from one causal pass, which is how it is trained.
@@ -135,6 +159,10 @@ class SequentialRecommender(Recommender):
         states = self.encode_all(history)  # [B, L, R]
         last = states[torch.arange(len(history), device=history.device), (length - 1).clamp_min(0)]  # [B, R]
         return last.masked_fill((length == 0).unsqueeze(-1), 0.0)
+
+    def encode_each(self, history: Tensor) -> Tensor:
+        """States after each item from one pass where the histories are no longer than what is read, [B, L, R]."""
+        return self.encode_all(history) if history.shape[1] <= self.max_length else super().encode_each(history)
 
 
 def latest_items(history: Tensor, max_length: int) -> Tensor:

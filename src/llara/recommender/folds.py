@@ -1,6 +1,6 @@
 """What recommenders think of rows that they were not fitted on: one recommender per fold of the training users."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,15 +56,39 @@ class FoldRecommenders:
         Returns:
             Natural logarithms, [B, C].
         """
-        fold = np.array([self.fold_of_user[user] for user in examples.user_index.tolist()])
         history, items = torch.from_numpy(examples.history), torch.from_numpy(candidates)
         scores = torch.zeros(items.shape)
+        for recommender, rows in self._by_fold(examples.user_index):
+            found = recommender.score(history[rows].to(recommender.device), items[rows].to(recommender.device))
+            scores[rows] = found.float().cpu()
+        return scores.log_softmax(dim=-1)
+
+    @torch.no_grad()
+    def score_each(self, users: IntArray, history: Tensor, items: Tensor | None = None) -> Tensor:
+        """As `Recommender.score_each`, by the recommender that does not know the row's user.
+
+        Args:
+            users: The user of each row, by index, [B].
+            history: Item indices, oldest first, padded with 0 on the right, [B, L].
+            items: As in `Recommender.score_each`.
+        """
+        place = torch.zeros(history.shape, dtype=torch.long)
+        real = history != 0
+        place[real] = torch.arange(int(real.sum()))
+        scores = torch.zeros(int(real.sum()), self.recommenders[0].num_items + 1 if items is None else len(items))
+        for recommender, rows in self._by_fold(users):
+            asked = None if items is None else items.to(recommender.device)
+            found = recommender.score_each(history[rows].to(recommender.device), asked)
+            scores[place[rows][real[rows]]] = found.float().cpu()
+        return scores
+
+    def _by_fold(self, users: IntArray) -> Iterator[tuple[Recommender, Tensor]]:
+        """Each recommender with the rows that it may judge, where there are any."""
+        fold = np.array([self.fold_of_user[user] for user in users.tolist()])
         for number, recommender in enumerate(self.recommenders):
             rows = torch.from_numpy(np.flatnonzero(fold == number))
             if len(rows):
-                found = recommender.score(history[rows].to(recommender.device), items[rows].to(recommender.device))
-                scores[rows] = found.float().cpu()
-        return scores.log_softmax(dim=-1)
+                yield recommender, rows
 
 
 def fit_without_fold(

@@ -3,6 +3,9 @@
 from llara.model import ScorerName
 from llara.run.config import RunConfig
 
+HEADS: tuple[ScorerName, ...] = ("listwise", "sequence")
+"""Scorers that are heads of their own, which only their own objective trains."""
+
 
 def uses_behavior(config: RunConfig) -> bool:
     """Whether the model is asked with hybrid prompts: unless it was trained on text-only ones."""
@@ -17,8 +20,15 @@ def trained_scorer(config: RunConfig) -> ScorerName:
 
 
 def uses_prior(config: RunConfig) -> bool:
-    """Whether the recommender's log-probabilities are part of the listwise scores, whose weights are calibrated."""
-    return config.recommender_prior and uses_behavior(config) and "listwise" in config.train.objective.trains
+    """Whether the recommender's judgment is part of the scores of a trained head, whose weights are calibrated."""
+    return bool(ways_with_prior(config))
+
+
+def ways_with_prior(config: RunConfig) -> list[ScorerName]:
+    """The trained scorers under which the recommender's judgment stands."""
+    if not (config.recommender_prior and uses_behavior(config)):
+        return []
+    return [way for way in config.train.objective.trains if way in HEADS]
 
 
 def uses_of_backbone(config: RunConfig) -> list[str]:

@@ -65,10 +65,16 @@ class RunConfig(LlaraConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.evaluate.scorer == "listwise" and "listwise" not in self.train.objective.trains:
+        asked = self.evaluate.scorer
+        if asked in ("listwise", "sequence") and asked not in self.train.objective.trains:
             raise ConfigError(
-                "evaluate.scorer listwise needs a train.objective that trains it, such as listwise or sum, "
+                f"evaluate.scorer {asked} needs a train.objective that trains it, such as {asked}, "
                 f"got '{self.train.objective.name}'"
+            )
+        if self.practice.steps > 0 and "sequence" in self.train.objective.trains:
+            raise ConfigError(
+                "practice teaches prompts with candidates, train.objective.name sequence trains on histories alone. "
+                "Set practice.steps to 0."
             )
         if self.data.split.min_history < 1:
             raise ConfigError(
@@ -78,8 +84,11 @@ class RunConfig(LlaraConfig):
 
     @property
     def llara(self) -> LlaraConfig:
-        """The model's part."""
-        return LlaraConfig(**{item.name: getattr(self, item.name) for item in dataclasses.fields(LlaraConfig)})
+        """The model's part; with a sequence head where one is trained."""
+        own = {item.name: getattr(self, item.name) for item in dataclasses.fields(LlaraConfig)}
+        trained = "sequence" in self.train.objective.trains
+        own["sequence"] = dataclasses.replace(self.sequence, head=self.sequence.head or trained)
+        return LlaraConfig(**own)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:

@@ -23,7 +23,7 @@ from llara.evaluate import (
 from llara.leakage import refuse_unknown_leaks
 from llara.model import Llara
 from llara.run.arguments import require_known_evaluation
-from llara.run.choices import trained_scorer
+from llara.run.choices import HEADS, trained_scorer
 from llara.run.config import RunConfig
 from llara.run.evaluation import Evaluated, evaluate_run
 from llara.run.events import Listener, ignore
@@ -181,15 +181,14 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[str] | None:
         return None
     if scorer == "auto":
         return [trained_scorer(opened.config)]
-    if scorer != "listwise":
-        return [scorer]
-    if "listwise" not in opened.config.train.objective.trains:
+    trained = opened.config.train.objective.trains
+    if scorer in HEADS and scorer not in trained:
         raise ConfigError(
-            f"--scorer listwise needs a trained listwise head; this run's train.objective.name is "
-            f"'{opened.config.train.objective.name}'. Use --scorer answer, or train with an "
-            "objective that trains the head, such as listwise or sum."
+            f"--scorer {scorer} needs a trained {scorer} head; this run's train.objective.name is "
+            f"'{opened.config.train.objective.name}'. Use --scorer {trained[0]}, or train with an objective "
+            f"that trains the head, such as {scorer}."
         )
-    return ["listwise"]
+    return [scorer]
 
 
 def _comparable(run: Path, task: RankingTask, *, data: Path | None) -> OpenedRun:

@@ -8,9 +8,11 @@ from llara.train.objectives import (
     answer_losses,
     listwise_losses,
     register_objective,
+    sequence_losses,
 )
 from llara.train.optimizer import OptimizerConfig, learning_rate
 from llara.train.practice import Phase, PracticeConfig, practise
+from llara.train.rows import TrainingPrior, WindowConfig
 from llara.train.state import has_checkpoint
 from llara.train.tracking import METRICS_FILE, Record, read_metrics
 
@@ -27,6 +29,8 @@ __all__ = [
     "TrainConfig",
     "TrainReport",
     "Trainer",
+    "TrainingPrior",
+    "WindowConfig",
     "answer_losses",
     "draw_hybrid",
     "has_checkpoint",
@@ -36,4 +40,5 @@ __all__ = [
     "practise",
     "read_metrics",
     "register_objective",
+    "sequence_losses",
 ]

@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from llara.data import CandidateSet, Examples, IntArray
+from llara.data import Examples, IntArray, Sequences
 from llara.data.limits import NonNegativeInt, PositiveInt, PositiveNumber, check_limits
 from llara.errors import CheckpointError, ConfigError, DivergenceError
 from llara.model import Llara, autocast
-from llara.prompt import collate
 from llara.train.batches import BatchPlan
 from llara.train.curriculum import BoolArray, CurriculumConfig, draw_hybrid, hybrid_probability
 from llara.train.draws import Draws
 from llara.train.objectives import ObjectiveConfig
 from llara.train.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
 from llara.train.ranks import Ranks
+from llara.train.rows import TrainingPrior, TrainingRows, WindowConfig, candidate_rows, window_rows
 from llara.train.state import (
     LAST,
     Counters,
@@ -47,9 +47,9 @@ class TrainConfig:
     epochs: PositiveNumber = 5.0
     """Passes over the training rows; fractions are allowed."""
     batch_size: PositiveInt = 128
-    """Examples per optimizer step."""
+    """Examples per optimizer step; windows, each with a target per item, where the objective reads histories alone."""
     micro_batch_size: PositiveInt = 16
-    """Examples per forward pass; gradients accumulate up to batch_size."""
+    """Examples (or windows) per forward pass; gradients accumulate up to batch_size."""
     num_negatives: PositiveInt = 19
     """Negatives beside the target in a training prompt; drawn anew each epoch, a function of (seed, epoch, row)."""
     validations: PositiveInt = 5
@@ -57,6 +57,7 @@ class TrainConfig:
     patience: NonNegativeInt = 0
     """Stop after this many validations without improvement; 0 never stops early."""
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    windows: WindowConfig = field(default_factory=WindowConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     seed: NonNegativeInt = 0
@@ -77,11 +78,17 @@ class StepRecord:
     hybrid_planned: float
     hybrid_realized: float
     examples_per_second: float
+    """Targets per second: one of each prompt with candidates, one for each item of a history alone."""
+    seconds: float
     validation_hit_ratio: float | None = None
 
     def as_metrics(self) -> Record:
         """The record for metrics.jsonl."""
-        return {name: value for name, value in asdict(self).items() if name != "total_steps" and value is not None}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("total_steps", "seconds") and value is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -102,21 +109,21 @@ class Trainer:
 
     Args:
         llara: The model; trained in place.
-        examples: Training histories and targets.
+        examples: Training histories and targets; sequences where the objective reads histories alone.
         config: Length, objective, curriculum, optimizer.
         validate: Returns HR@1 on validation rows, in [0, 1].
         folder: Where metrics and checkpoints go; None keeps nothing on disk and cannot resume.
         on_step: Called after each optimizer step.
         fingerprint: Identifies settings and data; a checkpoint of another fingerprint is refused.
         enough: Told of each step; once it says True, training ends there as if that step had been the last one planned.
-        prior: Log-probability of each candidate of some of `examples`, [B] and [B, C] -> [B, C], by recommenders that
-            did not see those rows; None: the model's own recommender, if the model has a prior at all.
+        prior: What recommenders that did not see the rows think of them; None: the model's own recommender, if the
+            model has a prior at all.
     """
 
     def __init__(
         self,
         llara: Llara,
-        examples: Examples,
+        examples: Examples | Sequences,
         *,
         config: TrainConfig,
         validate: Callable[[Llara], float],
@@ -124,14 +131,11 @@ class Trainer:
         on_step: Callable[[StepRecord], None] | None = None,
         fingerprint: str = "",
         enough: Callable[[StepRecord], bool] | None = None,
-        prior: Callable[[Examples, IntArray], torch.Tensor] | None = None,
+        prior: TrainingPrior | None = None,
     ) -> None:
-        if len(examples) == 0:
-            raise ConfigError("no training example: every history is shorter than data.split.min_history. Lower it.")
         self.accelerator = Accelerator()
         self.ranks = Ranks(self.accelerator)
         self.llara = llara.to(self.accelerator.device)
-        self.examples = examples
         self.config = config
         self.objective = config.objective.build()
         self.validate = validate
@@ -139,16 +143,31 @@ class Trainer:
         self.on_step = on_step
         self.fingerprint = fingerprint
         self.enough = enough
-        self.prior = prior
-        self.draws = Draws(
-            examples, llara.encoder, config.num_negatives, answers=self.objective.needs_answers, seed=config.seed
-        )
-        self.plan = BatchPlan(len(examples), config.batch_size, config.seed, self.draws.lengths)
+        self.rows = self._build_rows(examples, prior)
+        self.plan = BatchPlan(len(self.rows), config.batch_size, config.seed, self.rows.lengths)
         self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
         self.validate_after = {
             round((place + 1) * self.total_steps / config.validations) for place in range(config.validations)
         }
         self._best_weights = trained_weights(llara)
+
+    def _build_rows(self, data: Examples | Sequences, prior: TrainingPrior | None) -> TrainingRows:
+        """What the objective is trained on.
+
+        Raises:
+            ConfigError: If there is none, or the data is of the other kind.
+        """
+        config, asked = self.config, self.objective.prompts
+        if isinstance(data, Sequences) != (asked == "histories"):
+            wanted = "the training users' sequences" if asked == "histories" else "examples with a target each"
+            raise ConfigError(f"objective '{config.objective.name}' is trained on {wanted}; give those.")
+        if isinstance(data, Sequences):
+            chosen = np.bincount(data.items, minlength=self.llara.encoder.num_items + 1)
+            self.llara.sequence_head().know(torch.from_numpy(chosen > 0))
+            return window_rows(self.llara, data, windows=config.windows, prior=prior, seed=config.seed)
+        answers, heads = self.objective.needs_answers, self.objective.trains
+        draws = Draws(data, self.llara.encoder, config.num_negatives, answers=answers, seed=config.seed)
+        return candidate_rows(self.llara, draws, prior=prior if "listwise" in heads else None)
 
     def train(self, *, resume: bool = False) -> TrainReport:
         """Run to the end, from the start or from the last checkpoint.
@@ -186,7 +205,7 @@ class Trainer:
         finally:
             writer.close()
         load_weights(self.llara, self._best_weights)
-        self.llara.history_length = self.examples.history.shape[1]
+        self.llara.history_length = self.rows.history_length
         return TrainReport(
             steps=counters.step,
             best_step=counters.best_step,
@@ -208,8 +227,9 @@ class Trainer:
         rate = learning_rate(step, total_steps=self.total_steps, config=self.config.optimizer)
         set_learning_rate(optimizer, rate)
         rows = self.plan.rows(step)
+        targets = self.rows.targets(rows, step // self.plan.steps_per_epoch)
         probability, hybrid = self._hybrid_rows(rows, step)
-        loss = self._accumulate(model, rows, hybrid, step)
+        loss = self._accumulate(model, rows, hybrid, step, targets)
         norm = self.accelerator.clip_grad_norm_(
             list(self.llara.trainable().values()), self.config.optimizer.max_gradient_norm
         )
@@ -218,6 +238,7 @@ class Trainer:
                 raise self._diverged(f"the {what} is {value}", step)
         optimizer.step()
         optimizer.zero_grad()
+        seconds = time.perf_counter() - started
         return StepRecord(
             step=step,
             total_steps=self.total_steps,
@@ -225,7 +246,8 @@ class Trainer:
             learning_rate=rate,
             hybrid_planned=probability,
             hybrid_realized=float(hybrid.mean()),
-            examples_per_second=len(rows) / (time.perf_counter() - started),
+            examples_per_second=targets / seconds,
+            seconds=seconds,
         )
 
     def _hybrid_rows(self, rows: IntArray, step: int) -> tuple[float, BoolArray]:
@@ -237,8 +259,8 @@ class Trainer:
         per_batch = curriculum.kind == "released-code"
         return probability, draw_hybrid(rows, step, probability=probability, seed=self.config.seed, per_batch=per_batch)
 
-    def _accumulate(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> float:
-        """Gradients of the mean loss over the step's examples, one micro-batch at a time; returns that loss.
+    def _accumulate(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int, targets: int) -> float:
+        """Gradients of the mean loss over the step's targets, one micro-batch at a time; returns that loss.
 
         This process computes its share of the rows, which may be none; loss and gradients are those of all.
         """
@@ -250,39 +272,22 @@ class Trainer:
             if len(places) == 0:
                 continue
             torch.manual_seed(_dropout_seed(self.config.seed, step, number * world + rank))
-            loss = self._losses(model, rows[places], hybrid[places], step).sum() / len(rows)
+            loss = self._losses(model, rows[places], hybrid[places], step).sum() / targets
             self.accelerator.backward(loss)
             total += float(loss.detach())
         return self.ranks.sum_gradients(total, list(self.llara.trainable().values()))
 
-    def drawn(self, rows: IntArray, epoch: int) -> tuple[CandidateSet, list[int]]:
-        """Candidates and wording of some rows in an epoch."""
-        return self.draws.drawn(rows, epoch)
-
     def _losses(self, model: torch.nn.Module, rows: IntArray, hybrid: BoolArray, step: int) -> torch.Tensor:
-        """Loss of each example of a micro-batch, [B]."""
-        examples = self.examples.select(rows)
-        candidates, templates = self.drawn(rows, step // self.plan.steps_per_epoch)
-        prompts = [
-            self.llara.encode_prompt(history, items, template=template)
-            for history, items, template in zip(examples.histories(), candidates.items.tolist(), templates, strict=True)
-        ]
-        trains = self.objective.trains
-        answers = [self.llara.encoder.answer_tokens(int(target)) for target in examples.target]
-        batch = collate(
-            prompts,
-            hybrid=[bool(flag) for flag in hybrid],
-            filler=self.llara.encoder.filler,
-            answers=answers if self.objective.needs_answers else None,
-            padded_width=self.llara.padded_width,
-        ).to(self.accelerator.device)
-        column = torch.from_numpy(candidates.target_column).to(self.accelerator.device)
-        prior = None
-        if self.prior is not None and "listwise" in trains:
-            prior = self.prior(examples, candidates.items).to(self.accelerator.device)
+        """Loss of each target of a micro-batch, [B] or [M]."""
+        made = self.rows.batch(rows, hybrid, epoch=step // self.plan.steps_per_epoch, step=step)
+        device = self.accelerator.device
+        batch = made.prompts.to(device)
+        prior = made.prior.to(device) if made.prior is not None else None
+        asked = {way: way in self.objective.trains for way in ("answer", "listwise", "sequence")}
         with autocast(self.llara):
-            output = model(batch, answer="answer" in trains, listwise="listwise" in trains, prior=prior)
-        return self.objective.losses(output, batch, column)
+            items = made.items.to(device) if made.items is not None else None
+            output = model(batch, **asked, items=items, prior=prior)
+        return self.objective.losses(output, batch, made.target_column.to(device))
 
     def _validated(self, counters: Counters, *, last: bool) -> tuple[Counters, float | None]:
         """The counters after a step, and the validation score where one is due: always after the last."""

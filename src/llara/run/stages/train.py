@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llara.data import Examples
+from llara.data import Examples, Sequences
 from llara.evaluate import LlaraScorer, calibrated_hit_ratio, judge
 from llara.model import Llara
 from llara.recommender import FoldRecommenders
-from llara.run.choices import uses_prior
+from llara.run.choices import ways_with_prior
 from llara.run.events import Advance, Listener, Notice, stage
 from llara.run.folder import fingerprint
 from llara.run.material import Material
@@ -41,12 +41,12 @@ class TrainStage:
         """What training did."""
         trainer = Trainer(
             self.llara,
-            self.material.split.train,
+            self._rows(),
             config=self.material.config.train,
             validate=self._validate,
             folder=place.folder,
             fingerprint=fingerprint(self.material.config, self.material.dataset),
-            prior=self.folds.log_probs if self.folds is not None else None,
+            prior=self.folds,
         )
         label = f"training {'hybrid' if self.llara.uses_behavior else 'text-only'} LLaRA"
         with _step_events(place.listener, label, trainer.total_steps) as (on_step, advance):
@@ -56,19 +56,25 @@ class TrainStage:
             advance.outcome = f"best validation HR@1 {report.best_validation:.4f} after step {step} of {total}"
         return report
 
+    def _rows(self) -> Examples | Sequences:
+        """What the objective learns from: rows with a target each, or whole sequences."""
+        split = self.material.split
+        return split.train_sequences if self.material.config.train.objective.prompts == "histories" else split.train
+
     def _validate(self, llara: Llara) -> float:
         """HR@1 on the validation rows, calibrated as after training."""
         validation, batch_size = self.material.validation, self.material.config.evaluate.batch_size
         scorer = llara.default_scorer
-        if scorer == "listwise" and uses_prior(self.material.config):
-            return calibrated_hit_ratio(llara, validation, batch_size=batch_size)
+        if scorer in ways_with_prior(self.material.config):
+            return calibrated_hit_ratio(llara, validation, batch_size=batch_size, way=scorer)
         judged = judge(LlaraScorer(llara, scorer, batch_size=batch_size), validation)
         return judged.result.hr(1)
 
     def probe(self, seconds: float) -> Probed[None]:
         """Some steps, one of them of the longest histories; where those take long, parts of one. Then a validation."""
-        config, train = self.material.config, self.material.split.train
-        by_length = np.argsort(-train.history_length, kind="stable")
+        config, train = self.material.config, self._rows()
+        lengths = train.lengths if isinstance(train, Sequences) else train.history_length
+        by_length = np.argsort(-lengths, kind="stable")
         memory: dict[int, int] = {}
 
         def once(rows: int) -> float:
@@ -100,10 +106,11 @@ class TrainStage:
         return Probed(None, plan)
 
     def _total_steps(self) -> int:
-        config = self.material.config.train
-        return max(1, round(config.epochs * -(-len(self.material.split.train) // config.batch_size)))
+        config, rows = self.material.config.train, self._rows()
+        count = config.windows.count(rows) if isinstance(rows, Sequences) else len(rows)
+        return max(1, round(config.epochs * -(-count // config.batch_size)))
 
-    def _probe_steps(self, rows: Examples, repeats: Repeats, *, batch_size: int | None = None) -> Repeats:
+    def _probe_steps(self, rows: Examples | Sequences, repeats: Repeats, *, batch_size: int | None = None) -> Repeats:
         """Steps on some rows until there are enough of them."""
         config = self.material.config.train
         size = batch_size or config.batch_size
@@ -112,7 +119,7 @@ class TrainStage:
         )
 
         def enough(record: StepRecord) -> bool:
-            return repeats.add(min(size, len(rows)) / record.examples_per_second)
+            return repeats.add(record.seconds)
 
         Trainer(self.llara, rows, config=config, validate=lambda _: 0.0, enough=enough).train()
         return repeats

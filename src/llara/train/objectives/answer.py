@@ -8,6 +8,7 @@ from torch import Tensor
 
 from llara.model import LlaraOutput, ScorerName
 from llara.prompt import PromptBatch
+from llara.train.objectives.contract import PromptKind
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Answer:
 
     trains: ClassVar[tuple[ScorerName, ...]] = ("answer",)
     needs_answers: ClassVar[bool] = True
+    prompts: ClassVar[PromptKind] = "candidates"
 
     def losses(self, output: LlaraOutput, batch: PromptBatch, target_column: Tensor) -> Tensor:
         """See `answer_losses`, [B]."""

@@ -1,11 +1,14 @@
 """What every objective promises; the loop, the plan and the evaluation ask it and know no kind by name."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 from llara.model import LlaraOutput, ScorerName
 from llara.prompt import PromptBatch
+
+PromptKind = Literal["candidates", "histories"]
+"""candidates: a history and candidates, one target per row; histories: a history alone, a target after each item."""
 
 
 class Objective(Protocol):
@@ -22,14 +25,19 @@ class Objective(Protocol):
     def needs_answers(self) -> bool:
         """Whether prompts carry the target's answer tokens, as `answer` asks; they cost length."""
 
+    @property
+    def prompts(self) -> PromptKind:
+        """Which prompts it is trained on."""
+
     def losses(self, output: LlaraOutput, batch: PromptBatch, target_column: Tensor) -> Tensor:
-        """The loss of each example; a step minimizes the mean over its examples.
+        """The loss of each target; a step minimizes the mean over its targets.
 
         Args:
             output: What the model computed for the scorers in `trains`; the rest is None.
             batch: The prompts, with answers where `needs_answers`, B rows.
-            target_column: Column of the target among the candidates of each row, [B].
+            target_column: Column of the target among the candidates of each row, [B]; histories alone have their
+                targets in `batch.next_items`.
 
         Returns:
-            Finite numbers, in nats where they are log-likelihoods, [B].
+            Finite numbers, in nats where they are log-likelihoods, [B], or [M] for the M targets of histories alone.
         """

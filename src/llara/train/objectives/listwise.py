@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from llara.model import LlaraOutput, ScorerName
 from llara.prompt import PromptBatch
+from llara.train.objectives.contract import PromptKind
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Listwise:
 
     trains: ClassVar[tuple[ScorerName, ...]] = ("listwise",)
     needs_answers: ClassVar[bool] = False
+    prompts: ClassVar[PromptKind] = "candidates"
 
     def losses(self, output: LlaraOutput, batch: PromptBatch, target_column: Tensor) -> Tensor:
         """See `listwise_losses`, [B]."""

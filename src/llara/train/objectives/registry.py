@@ -12,8 +12,9 @@ from llara.errors import ConfigError
 from llara.model import LlaraOutput, ScorerName
 from llara.prompt import PromptBatch
 from llara.train.objectives.answer import Answer
-from llara.train.objectives.contract import Objective
+from llara.train.objectives.contract import Objective, PromptKind
 from llara.train.objectives.listwise import Listwise
+from llara.train.objectives.sequence import SequenceObjective
 from llara.train.objectives.weighted import WeightedSum
 
 
@@ -23,7 +24,8 @@ class ObjectiveConfig:
 
     name: str = "answer"
     """answer: cross-entropy of the answer's tokens (the paper); listwise: softmax over the candidates' scores from the
-    listwise head; sum: weighted sum of both; or one that was added by `llara.train.register_objective`."""
+    listwise head; sum: weighted sum of both; sequence: after each item of a history, the next one by a softmax over the
+    catalog, without candidates; or one that was added by `llara.train.register_objective`."""
     answer_weight: PositiveNumber = 1.0
     """sum only: weight of the answer loss, > 0."""
     listwise_weight: PositiveNumber = 1.0
@@ -59,6 +61,11 @@ class ObjectiveConfig:
         return self.build().trains
 
     @property
+    def prompts(self) -> PromptKind:
+        """See `Objective.prompts`."""
+        return self.build().prompts
+
+    @property
     def needs_answers(self) -> bool:
         """See `Objective.needs_answers`."""
         return self.build().needs_answers
@@ -71,6 +78,7 @@ class ObjectiveConfig:
 _BUILDERS: dict[str, Callable[[ObjectiveConfig], Objective]] = {
     "answer": lambda config: Answer(**config.settings),
     "listwise": lambda config: Listwise(**config.settings),
+    "sequence": lambda config: SequenceObjective(**config.settings),
     "sum": lambda config: WeightedSum(
         answer_weight=config.answer_weight, listwise_weight=config.listwise_weight, **config.settings
     ),

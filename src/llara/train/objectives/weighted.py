@@ -8,6 +8,7 @@ from torch import Tensor
 from llara.model import LlaraOutput, ScorerName
 from llara.prompt import PromptBatch
 from llara.train.objectives.answer import answer_losses
+from llara.train.objectives.contract import PromptKind
 from llara.train.objectives.listwise import listwise_losses
 
 
@@ -20,6 +21,7 @@ class WeightedSum:
 
     trains: ClassVar[tuple[ScorerName, ...]] = ("listwise", "answer")
     needs_answers: ClassVar[bool] = True
+    prompts: ClassVar[PromptKind] = "candidates"
 
     def losses(self, output: LlaraOutput, batch: PromptBatch, target_column: Tensor) -> Tensor:
         """The weighted sum, [B]."""

@@ -1,0 +1,89 @@
+"""The sequence head: the state at each item of a history, compared with a vector of every item of the catalog."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SequenceHead(nn.Module):
+    """Scores of all items from states of the language model, as sequential recommenders have them.
+
+    An item's vector is the sum of three parts: its recommender vector, projected; the vector of its text, projected;
+    and a learned one, which begins at zero. An item that no training user has chosen has its text's part alone: its
+    recommender vector and its learned part have only ever been told that it is not the answer.
+
+    Args:
+        item_table: The recommender's item vectors, row 0 padding, [num_items + 1, R].
+        texts: A vector of each item's text, row 0 padding, [num_items + 1, V]; see `llara.model.text_vectors`.
+        state_width: Width D of the language model's states.
+        width: Width K in which states and items are compared.
+        seed: Seed of the initial weights.
+        learns_prior: Whether the weight of the scores that stand under the head is learned.
+    """
+
+    behavior: Tensor
+    texts: Tensor
+    is_known: Tensor
+
+    def __init__(
+        self, item_table: Tensor, texts: Tensor, *, state_width: int, width: int, seed: int, learns_prior: bool
+    ) -> None:
+        super().__init__()
+        self.register_buffer("behavior", standardized(item_table), persistent=False)
+        self.register_buffer("texts", standardized(texts))
+        self.register_buffer("is_known", torch.ones(len(texts)))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.of_state = nn.Linear(state_width, width)
+            self.of_behavior = nn.Linear(item_table.shape[1], width, bias=False)
+            self.of_text = nn.Linear(texts.shape[1], width, bias=False)
+        self.prior_weight = nn.Parameter(torch.ones(()), requires_grad=learns_prior)
+        self.learned = nn.Parameter(torch.zeros(len(texts), width))
+        with torch.no_grad():
+            # Vectors of about length 1, and states that compare with them all nearly alike: training begins at what
+            # stands under the head, such as the recommender's own scores.
+            for part in (self.of_behavior, self.of_text):
+                part.weight.normal_(std=(part.in_features * width) ** -0.5)
+            self.of_state.weight.normal_(std=0.02)
+            self.of_state.bias.zero_()
+
+    def know(self, is_known: Tensor) -> None:
+        """Say which items have been chosen by a training user, bool [num_items + 1]."""
+        self.is_known.copy_(is_known.to(self.is_known))
+
+    def take_items(self, item_table: Tensor) -> None:
+        """Compare with another recommender's item vectors of the same width from now on."""
+        self.behavior = standardized(item_table).to(self.behavior)
+
+    def item_vectors(self) -> Tensor:
+        """The vectors of all items, row 0 padding, [num_items + 1, K]."""
+        own = self.of_behavior(self.behavior) + self.learned
+        vectors: Tensor = self.of_text(self.texts) + self.is_known[:, None] * own
+        return vectors
+
+    def forward(self, states: Tensor, items: Tensor | None = None) -> Tensor:
+        """Scores of items, higher is better; in float32 whatever the states are.
+
+        Args:
+            states: Final states of the language model, [M, D].
+            items: Indices of the items to score, [S]; None: of all, padding with -inf.
+
+        Returns:
+            [M, S] or [M, num_items + 1].
+        """
+        with torch.autocast(states.device.type, enabled=False):
+            queries = self.of_state(functional.layer_norm(states.float(), states.shape[-1:]))
+            vectors = self.item_vectors()
+            if items is not None:
+                scores: Tensor = queries @ vectors[items].T
+                return scores
+            scores = queries @ vectors.T
+            scores[:, 0] = float("-inf")
+            return scores
+
+
+def standardized(table: Tensor) -> Tensor:
+    """Columns with mean 0 and deviation 1 over the items, row 0 zero; a constant column becomes 0."""
+    items = table[1:].float()
+    scaled = (items - items.mean(0)) / items.std(0, unbiased=False).clamp_min(1e-6)
+    return torch.cat([scaled.new_zeros(1, scaled.shape[1]), scaled])
