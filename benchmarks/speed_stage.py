@@ -115,14 +115,10 @@ def training_speed(llara: Llara, workload: Workload, rows: int, *, batch_size: i
 def _training_batch(llara: Llara, trainer: Trainer, step: int) -> PromptBatch:
     """The batch of a step, which the loop makes again."""
     rows = trainer.plan.rows(step)
-    examples = trainer.examples.select(rows)
-    candidates, templates = trainer.drawn(rows, step // trainer.plan.steps_per_epoch)
-    prompts = [
-        llara.encode_prompt(history, items, template=template)
-        for history, items, template in zip(examples.histories(), candidates.items.tolist(), templates, strict=True)
-    ]
-    answers = [llara.encoder.answer_tokens(int(target)) for target in examples.target]
-    return collate(prompts, hybrid=[True] * len(prompts), filler=llara.encoder.filler, answers=answers)
+    made = trainer.rows.batch(
+        rows, np.ones(len(rows), dtype=bool), epoch=step // trainer.plan.steps_per_epoch, step=step
+    )
+    return made.prompts
 
 
 def scoring_speed(

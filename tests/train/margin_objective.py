@@ -8,7 +8,7 @@ from torch import Tensor
 
 from llara.model import LlaraOutput, ScorerName
 from llara.prompt import PromptBatch
-from llara.train import register_objective
+from llara.train import PromptKind, register_objective
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Margin:
 
     trains: ClassVar[tuple[ScorerName, ...]] = ("listwise",)
     needs_answers: ClassVar[bool] = False
+    prompts: ClassVar[PromptKind] = "candidates"
 
     def losses(self, output: LlaraOutput, batch: PromptBatch, target_column: Tensor) -> Tensor:
         """Mean over the candidates, [B]."""

@@ -26,6 +26,7 @@ from llara.train import (
     practise,
 )
 from llara.train.state import trained_weights
+from tests.train.given_prior import GivenPrior
 
 Build = Callable[..., Llara]
 MakeExamples = Callable[[int], Examples]
@@ -40,7 +41,7 @@ CONFIG = TrainConfig(
 )
 
 
-def nan_from_call(call: int) -> Callable[[Examples, np.ndarray], Tensor]:
+def nan_from_call(call: int) -> GivenPrior:
     """A prior that is no number from its so-many-th micro-batch on, counted from 0."""
     calls = 0
 
@@ -49,7 +50,7 @@ def nan_from_call(call: int) -> Callable[[Examples, np.ndarray], Tensor]:
         calls += 1
         return torch.full(candidates.shape, float("nan") if calls > call else 0.0)
 
-    return prior
+    return GivenPrior(prior)
 
 
 def trainer(llara: Llara, examples: Examples, folder: Path | None = None, **changed: Any) -> Trainer:

@@ -24,6 +24,7 @@ from llara.train import (
     read_metrics,
 )
 from llara.train.state import trained_weights
+from tests.train.given_prior import GivenPrior
 
 Build = Callable[..., Llara]
 MakeExamples = Callable[[int], Examples]
@@ -377,7 +378,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for(
     assert norms == pytest.approx([limit] * 10, rel=1e-3)
 
 
-def first_loss(llara: Llara, examples: Examples, prior: Callable[..., Tensor] | None, **changed: Any) -> float:
+def first_loss(llara: Llara, examples: Examples, prior: GivenPrior | None, **changed: Any) -> float:
     """Loss of the first step, of hybrid prompts, in micro-batches of two."""
     losses: list[float] = []
     config = settings(
@@ -391,15 +392,15 @@ def first_loss(llara: Llara, examples: Examples, prior: Callable[..., Tensor] | 
 
 
 def test_a_given_prior_reaches_the_loss(tiny_llara: Build, make_examples: MakeExamples) -> None:
-    def toward(sign: float) -> Callable[..., Tensor]:
+    def toward(sign: float) -> GivenPrior:
         def prior(rows: Examples, candidates: np.ndarray) -> Tensor:
             return (sign * 2.0 * (torch.from_numpy(candidates) == torch.from_numpy(rows.target)[:, None])).log_softmax(
                 -1
             )
 
-        return prior
+        return GivenPrior(prior)
 
-    def loss(prior: Callable[..., Tensor] | None, **option: bool) -> float:
+    def loss(prior: GivenPrior | None, **option: bool) -> float:
         return first_loss(tiny_llara(**option), make_examples(4), prior)
 
     helped, again, misled, own = (

@@ -32,19 +32,18 @@ class SequenceHead(nn.Module):
         self.register_buffer("behavior", standardized(item_table), persistent=False)
         self.register_buffer("texts", standardized(texts))
         self.register_buffer("is_known", torch.ones(len(texts)))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.of_state = nn.Linear(state_width, width)
-            self.of_behavior = nn.Linear(item_table.shape[1], width, bias=False)
-            self.of_text = nn.Linear(texts.shape[1], width, bias=False)
+        self.of_state = _unset_linear(state_width, width, bias=True)
+        self.of_behavior = _unset_linear(item_table.shape[1], width, bias=False)
+        self.of_text = _unset_linear(texts.shape[1], width, bias=False)
         self.prior_weight = nn.Parameter(torch.ones(()), requires_grad=learns_prior)
         self.learned = nn.Parameter(torch.zeros(len(texts), width))
+        generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             # Vectors of about length 1, and states that compare with them all nearly alike: training begins at what
             # stands under the head, such as the recommender's own scores.
             for part in (self.of_behavior, self.of_text):
-                part.weight.normal_(std=(part.in_features * width) ** -0.5)
-            self.of_state.weight.normal_(std=0.02)
+                part.weight.normal_(std=(part.in_features * width) ** -0.5, generator=generator)
+            self.of_state.weight.normal_(std=0.02, generator=generator)
             self.of_state.bias.zero_()
 
     def know(self, is_known: Tensor) -> None:
@@ -87,3 +86,9 @@ def standardized(table: Tensor) -> Tensor:
     items = table[1:].float()
     scaled = (items - items.mean(0)) / items.std(0, unbiased=False).clamp_min(1e-6)
     return torch.cat([scaled.new_zeros(1, scaled.shape[1]), scaled])
+
+
+def _unset_linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
+    """A layer whose weights are yet to be drawn, so that making it takes no random number from others."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)  # type: ignore[no-untyped-call]
+    return layer

@@ -5,6 +5,7 @@ from llara.train.loop import StepRecord, TrainConfig, Trainer, TrainReport
 from llara.train.objectives import (
     Objective,
     ObjectiveConfig,
+    PromptKind,
     answer_losses,
     listwise_losses,
     register_objective,
@@ -24,6 +25,7 @@ __all__ = [
     "OptimizerConfig",
     "Phase",
     "PracticeConfig",
+    "PromptKind",
     "Record",
     "StepRecord",
     "TrainConfig",
