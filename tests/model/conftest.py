@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from llara.data import Catalog
-from llara.model import BackboneConfig, Llara, LlaraConfig, LoraSettings, NanoConfig
+from llara.model import BackboneConfig, Llara, LlaraConfig, LoraSettings, NanoConfig, SequenceConfig
 from llara.prompt import PromptConfig
 from llara.recommender import SASRec
 
@@ -101,14 +101,20 @@ def build(tiny_catalog: Catalog, sasrec: SASRec, backbone_folder: Callable[[str]
     """A new model around a tiny backbone (`nano` or a shape); keywords beyond those named go to `BackboneConfig`."""
 
     def make(
-        shape: str = "nano", *, path: str = "", prompt: PromptConfig | None = None, seed: int = 0, **backbone: Any
+        shape: str = "nano",
+        *,
+        path: str = "",
+        prompt: PromptConfig | None = None,
+        seed: int = 0,
+        sequence: SequenceConfig | None = None,
+        **backbone: Any,
     ) -> Llara:
         settings = BackboneConfig(
             path=path or (shape if shape == "nano" else backbone_folder(shape)),
             nano=NanoConfig(hidden_size=32, num_layers=2, num_heads=4, vocabulary=400),
             **{"precision": "float32", "lora": LoraSettings(dropout=0.0), **backbone},
         )
-        config = LlaraConfig(prompt=prompt or PromptConfig(), seed=seed)
+        config = LlaraConfig(prompt=prompt or PromptConfig(), sequence=sequence or SequenceConfig(), seed=seed)
         return Llara.from_backbone(settings, sasrec, tiny_catalog, config=config)
 
     return make

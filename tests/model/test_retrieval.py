@@ -5,9 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llara.errors import DataError
-from llara.model import Llara, recommend, retrieve, score_candidates
+from llara.model import Llara, SequenceConfig, recommend, retrieve, score_candidates, score_catalog
+from llara.model.retrieval import merged
 
 Build = Callable[..., Llara]
 
@@ -100,3 +103,37 @@ def test_scores_are_asked_by_item_id(llara: Llara) -> None:
     np.testing.assert_allclose(by_id, score_candidates(llara, [[3, 8]], [[1, 2]]), atol=1e-6)
     with pytest.raises(DataError, match="999"):
         llara.score([[103]], [[999]])
+
+
+HEAD = SequenceConfig(head=True, width=16)
+
+
+def test_the_sequence_head_ranks_the_whole_catalog(build: Build) -> None:
+    llara = build(sequence=HEAD).eval()
+    llara.default_scorer = "sequence"
+    found = llara.recommend([103, 108], k=22)
+    scores = score_catalog(llara, [[3, 8]])[0]
+    scores[[0, 3, 8]] = -np.inf
+    order = np.argsort(-scores, kind="stable")[:22]
+    assert [llara.catalog.index_of(entry.item_id) for entry in found] == order.tolist()
+    alone = retrieve(llara, [3, 8], count=22, seen={3, 8})
+    assert [alone.index(item) + 1 for item in order] == [entry.retrieval_rank for entry in found]
+
+
+def test_prompts_hold_what_recommender_and_sequence_head_retrieve(build: Build) -> None:
+    llara = build(sequence=HEAD).eval()
+    llara.default_scorer = "listwise"
+    found = llara.recommend([103, 108], k=6, num_retrieved=6)
+    alone = retrieve(llara, [3, 8], count=22, seen={3, 8})
+    scores = score_catalog(llara, [[3, 8]])[0]
+    own = sorted(alone, key=lambda item: -scores[item])
+    assert {llara.catalog.index_of(entry.item_id) for entry in found} == set(merged(alone, own, count=6))
+    assert {alone[0], own[0], own[1]} <= set(merged(alone, own, count=6))
+
+
+@given(st.permutations(list(range(8))), st.permutations(list(range(8))), st.integers(1, 12))
+def test_merged_rankings_begin_with_the_best_of_both(first: list[int], second: list[int], count: int) -> None:
+    found = merged(first, second, count=count)
+    assert len(found) == len(set(found)) == min(count, 8)
+    for ranking in (first, second):
+        assert set(ranking[: count // 2]) <= set(found)

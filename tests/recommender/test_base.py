@@ -190,3 +190,18 @@ def test_padding_never_matters(rows: list[list[int]], name: str) -> None:
 def test_bad_settings_are_refused_with_their_key(make: Callable[[], object], key: str) -> None:
     with pytest.raises(ConfigError, match=key):
         make()
+
+
+@pytest.mark.parametrize("longest", [5, 15])
+def test_scores_after_each_item_are_those_of_what_precedes(recommender: Recommender, longest: int) -> None:
+    history = history_of([list(range(1, longest + 1)), [4, 9, 2]], longest)  # 15: more than the sequential ones read
+    with torch.no_grad():
+        found = recommender.score_each(history)
+        expected = [
+            recommender.score_all(history[row : row + 1, : place + 1])[0]
+            for row, length in ((0, longest), (1, 3))
+            for place in range(length)
+        ]
+        some = recommender.score_each(history, torch.tensor([7, 3]))
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(some, found[:, [7, 3]], rtol=1e-4, atol=1e-5)

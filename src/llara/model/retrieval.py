@@ -1,4 +1,4 @@
-"""Top of the catalog: the recommender retrieves, LLaRA ranks what was retrieved."""
+"""Top of the catalog: the recommender and LLaRA's sequence head retrieve, LLaRA ranks what was retrieved."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from llara.data import Catalog
 from llara.errors import DataError
 from llara.model.arguments import check_rows
 from llara.model.network import Network
-from llara.model.scoring import score_candidates
+from llara.model.scoring import FloatArray, score_candidates, score_catalog
 from llara.model.settings import ScorerName
 from llara.recommender import Recommender
 
@@ -24,7 +24,7 @@ class Recommendation:
         item_id: The source's identifier.
         title: The item's title.
         score: LLaRA's score; compares within one ranking only.
-        retrieval_rank: Where the recommender alone had put the item, 1 is best.
+        retrieval_rank: Where the recommender alone had put the item among all unseen ones, 1 is best.
     """
 
     rank: int
@@ -74,10 +74,11 @@ def recommend(
         network: The model.
         history: Item indices, oldest first.
         catalog: The items.
-        scorer: As in `score_candidates`.
+        scorer: As in `score_candidates`. `sequence` ranks all unseen items itself. For the others a model that has a
+            sequence head retrieves with it, in turn with the recommender.
         hybrid: As in `score_candidates`.
         k: Length of the list, >= 1; shorter only where the catalog has fewer unseen items.
-        num_retrieved: Items that LLaRA ranks; raised to `k` if smaller.
+        num_retrieved: Items that go into the prompt; raised to `k` if smaller.
         history_length: How many of the latest items the models read.
         seen: Further item indices to leave out, beside the history.
 
@@ -95,18 +96,45 @@ def recommend(
         raise DataError(f"the recommender must propose at least 1 item, got num_retrieved = {num_retrieved}.")
     check_rows([history], [history], num_items=catalog.num_items)
     latest = list(history)[-history_length:]
-    retrieved = retrieve(network, latest, count=max(k, num_retrieved), seen={*history, *seen})
-    if not retrieved:
+    unseen = best_unseen(network.recommender, latest, count=catalog.num_items, seen={*history, *seen})
+    if not unseen:
         raise DataError("every item of the catalog was seen already; nothing is left to recommend.")
-    scores = score_candidates(network, [latest], [retrieved], scorer=scorer, hybrid=hybrid, batch_size=1)[0]
-    order = np.argsort(-scores, kind="stable")[:k]
+    chosen, scores = _ranked(network, latest, unseen, scorer=scorer, hybrid=hybrid, count=max(k, num_retrieved))
+    alone = {item: place for place, item in enumerate(unseen, start=1)}
     return [
         Recommendation(
             rank=place,
-            item_id=catalog.item_ids[retrieved[column]],
-            title=catalog.titles[retrieved[column]],
+            item_id=catalog.item_ids[chosen[column]],
+            title=catalog.titles[chosen[column]],
             score=float(scores[column]),
-            retrieval_rank=int(column) + 1,
+            retrieval_rank=alone[chosen[column]],
         )
-        for place, column in enumerate(order, start=1)
+        for place, column in enumerate(np.argsort(-scores, kind="stable")[:k], start=1)
     ]
+
+
+def _ranked(
+    network: Network, history: Sequence[int], unseen: list[int], *, scorer: ScorerName, hybrid: bool, count: int
+) -> tuple[list[int], FloatArray]:
+    """Items and their scores: all unseen ones by the sequence head, else what is retrieved for a prompt."""
+    if network.sequence is None:
+        retrieved = unseen[:count]
+        return retrieved, score_candidates(network, [history], [retrieved], scorer=scorer, hybrid=hybrid, batch_size=1)[
+            0
+        ]
+    of_catalog = score_catalog(network, [history], hybrid=hybrid)[0][unseen]
+    if scorer == "sequence":
+        return unseen, of_catalog
+    own = [unseen[place] for place in np.argsort(-of_catalog, kind="stable")]
+    retrieved = merged(unseen, own, count=count)
+    return retrieved, score_candidates(network, [history], [retrieved], scorer=scorer, hybrid=hybrid, batch_size=1)[0]
+
+
+def merged(first: Sequence[int], second: Sequence[int], *, count: int) -> list[int]:
+    """The best of two rankings of the same items, taken in turn, none twice, at most `count`."""
+    taken: dict[int, None] = {}
+    for pair in zip(first, second, strict=True):
+        taken.update(dict.fromkeys(pair))
+        if len(taken) >= count:
+            break
+    return list(taken)[:count]
