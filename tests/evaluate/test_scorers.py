@@ -75,4 +75,4 @@ def test_scores_that_are_not_one_per_candidate_are_refused(task: RankingTask) ->
 def test_names_that_are_taken_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"a scorer named '{name}' already"):
         register_scorer(name, lambda _: LastItemsNeighbor())
-    assert list(SCORERS) == ["popularity", "recommender", "answer", "listwise"]
+    assert list(SCORERS) == ["popularity", "recommender", "answer", "listwise", "sequence"]
