@@ -16,8 +16,8 @@ from llara.run.stages.stage import Place, Probed, StagePlan
 class CalibrateStage:
     """Fits the weights of head and prior on the validation rows, in place.
 
-    Leaves `calibration.json`, of the scorer that the run reports first, for the report; the weights themselves are part of the model. An interrupted run does it
-    again.
+    Leaves `calibration.json`, of the scorer that the run reports first, for the report; the weights themselves are part
+    of the model. An interrupted run does it again.
     """
 
     material: Material
