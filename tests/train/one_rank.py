@@ -13,14 +13,14 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 from torch import Tensor
 
-from llara.data import Examples
+from llara.data import Examples, Sequences
 from llara.errors import DivergenceError
 from llara.model import Llara
 from llara.train import ObjectiveConfig, StepRecord, TrainConfig, Trainer
 from llara.train.state import trained_weights
 
 TUNINGS = ("lora", "full")
-OBJECTIVES = ("answer", "listwise", "sum")
+OBJECTIVES = ("answer", "listwise", "sum", "sequence")
 ROWS, NUM_ITEMS = 11, 24
 
 
@@ -29,6 +29,27 @@ def tiny_examples() -> Examples:
     rng = np.random.default_rng(2)
     drawn = np.stack([rng.permutation(NUM_ITEMS)[:4] + 1 for _ in range(ROWS)])
     return Examples(drawn[:, 1:], np.full(ROWS, 3), drawn[:, 0], np.arange(ROWS))
+
+
+def tiny_sequences() -> Sequences:
+    """As many windows, whose targets differ in number."""
+    rng = np.random.default_rng(3)
+    return Sequences.from_lists([(rng.permutation(NUM_ITEMS)[: 2 + row % 4] + 1).tolist() for row in range(ROWS)])
+
+
+class BrokenPrior:
+    """No number, or nothing at all."""
+
+    def __init__(self, *, broken: bool) -> None:
+        self.value = float("nan") if broken else 0.0
+
+    def log_probs(self, _: Examples, candidates: np.ndarray) -> Tensor:
+        """The same of all candidates."""
+        return torch.full(candidates.shape, self.value)
+
+    def score_each(self, users: np.ndarray, history: Tensor, items: Tensor | None = None) -> Tensor:
+        """Nobody asks."""
+        raise AssertionError
 
 
 def settings(objective: str) -> TrainConfig:
@@ -50,7 +71,7 @@ def train(model: Path, output: Path, objective: str) -> None:
         llara.placeholder.data.zero_()  # the main process's weights are the ones to train
     Trainer(
         llara,
-        tiny_examples(),
+        tiny_sequences() if objective == "sequence" else tiny_examples(),
         config=settings(objective),
         validate=lambda _: float(len(records)),
         on_step=records.append,
@@ -65,10 +86,8 @@ def diverge(model: Path, output: Path) -> None:
     state = PartialState()
     broken = state.process_index == state.num_processes - 1
 
-    def prior(_: Examples, candidates: np.ndarray) -> Tensor:
-        return torch.full(candidates.shape, float("nan") if broken else 0.0)
-
     llara = Llara.from_pretrained(model, device="cpu")
+    prior = BrokenPrior(broken=broken)
     trainer = Trainer(llara, tiny_examples(), config=settings("listwise"), validate=lambda _: 0.5, prior=prior)
     try:
         trainer.train()

@@ -422,7 +422,7 @@ def test_the_recommenders_own_judgment_as_prior_changes_nothing(tiny_llara: Buil
 
     examples = make_examples(4)
     plain = first_loss(tiny_llara(recommender_prior=True), examples, None)
-    assert first_loss(llara, examples, own) == pytest.approx(plain, rel=1e-5)
+    assert first_loss(llara, examples, GivenPrior(own)) == pytest.approx(plain, rel=1e-5)
 
 
 @pytest.mark.parametrize("objective", ["answer", "listwise", "sum"])
@@ -437,7 +437,7 @@ def test_a_prior_is_asked_for_each_micro_batch_where_listwise_scores_are_trained
 
     examples = make_examples(10)  # steps of 4, 4 and 2 rows in some order
     llara = tiny_llara(recommender_prior=True)
-    first_loss(llara, examples, prior, objective=ObjectiveConfig(name=objective))
+    first_loss(llara, examples, GivenPrior(prior), objective=ObjectiveConfig(name=objective))
     if objective == "answer":
         assert asked == []
         return

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llara.model import Llara
+from llara.model import Llara, SequenceConfig
 
 Build = Callable[..., Llara]
 SCRIPT = Path(__file__).with_name("one_rank.py")
@@ -47,7 +47,9 @@ def outputs(tiny_llara: Build, tmp_path_factory: pytest.TempPathFactory) -> "dic
     """What one process alone leaves, and what each of two that work together does."""
     folder = tmp_path_factory.mktemp("ranks")
     for tuning in ("lora", "full"):
-        llara = tiny_llara(tuning=tuning, part_vectors=True, recommender_prior=True)
+        llara = tiny_llara(
+            tuning=tuning, part_vectors=True, recommender_prior=True, sequence=SequenceConfig(head=True, width=8)
+        )
         llara.save_pretrained(folder / "models" / tuning)
     port = free_port()
     processes = [start(rank, port, folder / "models", folder / name) for rank, name in enumerate(("main", "other"))]
@@ -64,7 +66,7 @@ def outputs(tiny_llara: Build, tmp_path_factory: pytest.TempPathFactory) -> "dic
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-@pytest.mark.parametrize("objective", ["answer", "listwise", "sum"])
+@pytest.mark.parametrize("objective", ["answer", "listwise", "sum", "sequence"])
 def test_two_processes_log_the_losses_of_one_and_end_with_its_weights(
     outputs: "dict[str, Path]", tuning: str, objective: str
 ) -> None:
