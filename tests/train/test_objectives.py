@@ -101,9 +101,7 @@ def test_a_wrong_objective_is_refused_by_its_full_key(key: str, value: object) -
 
 
 def test_a_mistyped_objective_is_told_the_nearest_name() -> None:
-    with pytest.raises(
-        ConfigError, match=r"one of answer, listwise, sequence, sum.*got 'liswise'\. Did you mean 'listwise'\?"
-    ):
+    with pytest.raises(ConfigError, match=r"of answer, listwise, sequence, sum.*'liswise'\. Did you mean 'listwise'\?"):
         ObjectiveConfig(name="liswise")
 
 
