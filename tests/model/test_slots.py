@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from llara.errors import ConfigError
 from llara.model import Llara, score_candidates
+from llara.model.sharing import rows_by_prefix
 from llara.model.slots import SLOT_KINDS, SlotHost, register_slot_kind
 from llara.prompt import PromptConfig, collate
 from llara.prompt import slots as prompt_slots
@@ -79,6 +80,15 @@ def test_a_user_slot_scores_alike_with_and_without_shared_prefixes(scorer: str, 
         for history, items in zip(histories, candidates, strict=True)
     ]
     np.testing.assert_allclose(found, alone, atol=1e-4)
+
+
+@pytest.mark.usefixtures("season")
+def test_rows_whose_slots_hold_other_things_do_not_begin_alike(build: Build) -> None:
+    llara = build("llama", prompt=PromptConfig(templates=("{season} after:{history}\nOne of:{candidates}\nNext:",)))
+    prompts = [llara.encode_prompt([9, 24, 3], [1, 2], slots={"season": row // 8}) for row in range(16)]
+    assert len({tuple(prompt.token_ids) for prompt in prompts}) == 1
+    groups, others = rows_by_prefix(llara, prompts)
+    assert ([rows for _, rows in groups], others) == ([list(range(8)), list(range(8, 16))], [])
 
 
 def test_models_without_such_slots_have_none(build: Build) -> None:
