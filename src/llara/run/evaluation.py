@@ -19,7 +19,7 @@ from llara.evaluate import (
 )
 from llara.leakage import LeakageFinding
 from llara.model import Llara, ScorerName
-from llara.prompt import render_prompt
+from llara.prompt import HybridPrompt, build_history, render_prompt
 from llara.recommender import Scorer
 from llara.run.config import RunConfig
 from llara.run.events import Listener, ignore, stage
@@ -125,7 +125,7 @@ def example_prompts(
     shown = []
     for row in rows_of_many_users(task.user_ids, count):
         items = task.draws[0].items[row].tolist()
-        prompt = llara.encoder.build(histories[row], items)
+        prompt = _read_by(llara, histories[row], items)
         target = int(task.examples.target[row])
         choices = {}
         for name, entry in judged.items():
@@ -143,6 +143,13 @@ def example_prompts(
             )
         )
     return tuple(shown)
+
+
+def _read_by(llara: Llara, history: Sequence[int], candidates: Sequence[int]) -> HybridPrompt:
+    """What the model reads where it is asked as it was trained."""
+    if llara.default_scorer == "sequence":
+        return build_history(llara.encoder.lead, history)
+    return llara.encoder.build(history, candidates)
 
 
 def rows_of_many_users(user_ids: Sequence[int | str], count: int) -> list[int]:

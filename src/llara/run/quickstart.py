@@ -13,7 +13,7 @@ from llara.data.folder import INFO_FILE, read_info
 from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig, EvaluationReport, compare_results
 from llara.ingest.sample import make_sample
-from llara.model import AdaptConfig, BackboneConfig, NanoConfig
+from llara.model import BackboneConfig, NanoConfig
 from llara.prompt import PromptConfig
 from llara.recommender import FitConfig, RecommenderConfig
 from llara.run.config import DataConfig, RunConfig, override_config
@@ -25,7 +25,7 @@ from llara.run.pipeline import FinishedRun
 from llara.run.reporting import save_evaluation
 from llara.run.side_by_side import train_both
 from llara.run.start import make_start
-from llara.train import CurriculumConfig, ObjectiveConfig, OptimizerConfig, PracticeConfig, TrainConfig
+from llara.train import CurriculumConfig, ObjectiveConfig, OptimizerConfig, TrainConfig, WindowConfig
 
 QUICKSTART_MARKER = ".llara-quickstart"
 """In every folder that the quickstart makes: nothing without it is taken for an earlier quickstart."""
@@ -44,18 +44,16 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         recommender=RecommenderConfig(fit=FitConfig(seed=seed, patience=5)),
         backbone=BackboneConfig(
             tuning="full",
-            nano=NanoConfig(hidden_size=96, num_layers=3, num_heads=4, vocabulary=4096),
-            adapt=AdaptConfig(steps=40, batch_size=8),
+            nano=NanoConfig(hidden_size=96, num_layers=2, num_heads=4, vocabulary=4096),
         ),
-        part_vectors=True,
         prompt=PromptConfig(item_text="{title} ({author}; {subjects})"),
-        practice=PracticeConfig(steps=540, nearest=2),
         train=TrainConfig(
-            epochs=0.4,
+            epochs=8,
             batch_size=32,
             micro_batch_size=32,
-            validations=2,
-            objective=ObjectiveConfig(name="sum"),
+            validations=4,
+            objective=ObjectiveConfig(name="sequence"),
+            windows=WindowConfig(length=10),
             curriculum=CurriculumConfig(ramp_fraction=0.5),
             optimizer=OptimizerConfig(learning_rate=1.5e-3, weight_decay=0.01),
             seed=seed,
@@ -66,7 +64,7 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
             rows="dense",
             rows_limit=800,
             validation_rows="dense",
-            validation_limit=1000,
+            validation_limit=600,
             validation_draws=1,
             generation_draws=1,
             batch_size=32,
@@ -156,7 +154,7 @@ def _run_both(folder: Path, text_config: RunConfig, config: RunConfig, *, seed: 
     else:
         listener(Notice(f"1/4 data in {config.data.folder}, as it is"))
     with _own_start(folder) as start:
-        listener(Notice("2/4 recommender, and a small language model that practises on the catalog"))
+        listener(Notice("2/4 recommenders, and a small language model"))
         start_seconds = make_start(config, start, listener=listener)
         listener(Notice("3/4 text-only and hybrid LLaRA, from the same start"))
         text_only, hybrid = train_both(text_config, config, start=start, listener=listener)

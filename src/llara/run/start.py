@@ -1,5 +1,6 @@
 """A model before its first training step: recommender, backbone and practice, for several runs that begin alike."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from llara.model import Llara
@@ -17,8 +18,9 @@ from llara.run.stopwatch import Stopwatch
 def make_start(config: RunConfig, folder: Path, *, listener: Listener = ignore) -> dict[str, float]:
     """Recommender, those of the folds, backbone and practice of a run, saved for runs that differ in training only.
 
-    Where there are threads for both, the recommenders are fitted in a process of their own while the backbone
-    practises: practice reads the catalog alone, so that the model is the same as made one after the other.
+    Where there are threads for both, recommenders are fitted in a process of their own while the backbone practises, or
+    while others are fitted here: practice reads the catalog alone, so that the model is the same as made one after the
+    other.
 
     Args:
         config: Its curriculum and evaluation do not matter here.
@@ -35,24 +37,48 @@ def make_start(config: RunConfig, folder: Path, *, listener: Listener = ignore) 
     find_leaks(material)
     watch = Stopwatch()
     place = Place(folder, listener=listener)
+    shares = _shares(config)
     if not can_split():
-        seconds = fit_recommenders((material, folder), listener)
+        seconds = fit_recommenders((material, folder, shares.there + shares.here), listener)
         llara = _practised(material, place, watch)
     else:
-        with elsewhere(fit_recommenders, (material, folder), what="the recommenders") as fitted:
+        with elsewhere(fit_recommenders, (material, folder, shares.there), what="the recommenders") as fitted:
             llara = _practised(material, place, watch)
+            if shares.here:
+                watch.run(FoldsStage(material, llara.recommender, only=shares.here), place)
             seconds = fitted()
     llara.exchange_recommender(load_recommender(folder / RECOMMENDER_FOLDER))
     llara.save_pretrained(folder)
-    return {**seconds, **watch.seconds}
+    return _longer(seconds, watch.seconds)
 
 
-def fit_recommenders(work: tuple[Material, Path], listener: Listener) -> dict[str, float]:
-    """Fit the recommender and those of the folds into a folder; returns the seconds of each stage."""
-    material, folder = work
+@dataclass(frozen=True)
+class _Shares:
+    """Folds that the other process fits, after the recommender, and those that are fitted here."""
+
+    there: tuple[int, ...]
+    here: tuple[int, ...]
+
+
+def _shares(config: RunConfig) -> _Shares:
+    """Practice takes longer than all fits; without it, each process fits about as many recommenders."""
+    folds = tuple(range(config.prior_folds))
+    there = len(folds) if config.practice.steps else (len(folds) - 1) // 2
+    return _Shares(folds[:there], folds[there:])
+
+
+def _longer(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """Seconds of each stage; of what both processes did at the same time, the longer part."""
+    return {**one, **{name: max(seconds, one.get(name, 0.0)) for name, seconds in other.items()}}
+
+
+def fit_recommenders(work: tuple[Material, Path, tuple[int, ...]], listener: Listener) -> dict[str, float]:
+    """Fit the recommender and those of some folds into a folder; returns the seconds of each stage."""
+    material, folder, folds = work
     watch, place = Stopwatch(), Place(folder, listener=listener)
     recommender = watch.run(RecommenderStage(material), place)
-    watch.run(FoldsStage(material, recommender), place)
+    if folds:
+        watch.run(FoldsStage(material, recommender, only=folds), place)
     return watch.seconds
 
 

@@ -30,12 +30,14 @@ class FoldsStage:
         material: Settings and data.
         recommender: The one that was fitted on all users.
         made: A folder in which this stage has run before for the same settings; None: there is none.
+        only: Numbers of the folds to fit, where several processes share them out; None: all.
         whole_fit: What fitting `recommender` is planned to take; only a probe reads it.
     """
 
     material: Material
     recommender: Recommender
     made: Path | None = None
+    only: tuple[int, ...] | None = None
     whole_fit: StagePlan | None = None
     name: str = "prior folds"
 
@@ -46,30 +48,33 @@ class FoldsStage:
         return uses_prior(config) and config.prior_folds > 1 and isinstance(self.recommender, SequentialRecommender)
 
     def run(self, place: Place) -> FoldRecommenders | None:
-        """One recommender per fold; None where no such judgment is used."""
+        """One recommender per fold, those of `only` alone where that is given; None where no such judgment is used."""
         if not self.needed:
             return None
-        config, sequences = self.material.config, self.material.split.train_sequences
-        fold_of_user = fold_of_users(sequences.user_index, folds=config.prior_folds, seed=config.recommender.fit.seed)
-        validation = self.material.stopping_rows()
-        recommenders: list[Recommender] = []
-        for fold in range(config.prior_folds):
-            found = self._found(place, fold)
-            if found is not None:
-                recommenders.append(load_recommender(found))
-                continue
-            name = f"{type(self.recommender).__name__} without fold {fold + 1} of {config.prior_folds}"
-            with fit_events(place.listener, name, self.material) as events:
-                fitted, report = fit_without_fold(
-                    lambda: build_untrained(self.material), sequences, fold=fold, fold_of_user=fold_of_user,
-                    validation=validation, config=config.recommender.fit, on_epoch=events.on_epoch,
-                )  # fmt: skip
-                events.ended(report)
-            if place.writes:
-                save_recommender(fitted, place.folder / FOLDS_FOLDER / str(fold))
-            recommenders.append(fitted)
+        config, users = self.material.config, self.material.split.train_sequences.user_index
+        fold_of_user = fold_of_users(users, folds=config.prior_folds, seed=config.recommender.fit.seed)
+        folds = range(config.prior_folds) if self.only is None else self.only
+        recommenders = [self._fitted(place, fold, fold_of_user) for fold in folds]
         home = self.recommender.device
         return FoldRecommenders([recommender.to(home) for recommender in recommenders], fold_of_user)
+
+    def _fitted(self, place: Place, fold: int, fold_of_user: dict[int, int]) -> Recommender:
+        """The recommender of a fold: found, or fitted and left for later attempts."""
+        found = self._found(place, fold)
+        if found is not None:
+            return load_recommender(found)
+        config = self.material.config
+        name = f"{type(self.recommender).__name__} without fold {fold + 1} of {config.prior_folds}"
+        with fit_events(place.listener, name, self.material) as events:
+            fitted, report = fit_without_fold(
+                lambda: build_untrained(self.material), self.material.split.train_sequences, fold=fold,
+                fold_of_user=fold_of_user, validation=self.material.stopping_rows(), config=config.recommender.fit,
+                on_epoch=events.on_epoch,
+            )  # fmt: skip
+            events.ended(report)
+        if place.writes:
+            save_recommender(fitted, place.folder / FOLDS_FOLDER / str(fold))
+        return fitted
 
     def _found(self, place: Place, fold: int) -> Path | None:
         """Where a fold's recommender is already, if it is."""
