@@ -14,10 +14,12 @@ QUICK = (
     "train.epochs=0.02", "train.validations=1", "train.batch_size=8", "train.micro_batch_size=8",
     "backbone.adapt.steps=1", "backbone.adapt.batch_size=2",
     "backbone.nano={hidden_size: 32, num_layers: 1, num_heads: 2, vocabulary: 2000}", "recommender.fit.epochs=1",
-    "practice.steps=3", "prior_folds=2",
+    "prior_folds=2",
     "data.candidates.draws=2", "evaluate.validation_limit=10", "evaluate.rows_limit=20", "evaluate.examples=1",
 )  # fmt: skip
 """Settings that make a run of seconds."""
+PRACTICE = "practice.steps=3"
+"""For settings that practise."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ def commands_in(block: Block) -> list[list[str]]:
 
 def run_command(words: list[str]) -> str:
     """Run one command with settings of seconds; what it printed."""
-    quick = [word for setting in QUICK for word in ("--set", setting)] if words[0] in ("train", "plan") else []
+    quick = (
+        [word for setting in (*QUICK, PRACTICE) for word in ("--set", setting)] if words[0] in ("train", "plan") else []
+    )
     result = CliRunner().invoke(app, [*words, *quick])
     assert result.exit_code == 0, (words, result.output, result.exception)
     return result.output
