@@ -223,12 +223,21 @@ def test_items_that_nobody_chose_are_known_by_their_text_alone(tiny_llara: Build
     data = Sequences.from_lists([[1, 2, 3], [2, 3, 4]])
     Trainer(llara, data, config=settings(epochs=1), validate=lambda _: 0.5).train()
     head = llara.sequence_head()
-    before = head.item_vectors().detach()
+    before = torch.cat(head.item_vectors(), dim=1).detach()
     with torch.no_grad():
         head.learned.add_(1.0)
         head.behavior.add_(1.0)
-    moved = (head.item_vectors() - before).abs().amax(dim=1) > 0
+    moved = (torch.cat(head.item_vectors(), dim=1) - before).abs().amax(dim=1) > 0
     assert moved.nonzero().flatten().tolist() == [1, 2, 3, 4]
+
+
+def test_text_only_scores_know_nothing_of_the_recommender(tiny_llara: Build) -> None:
+    llara = tiny_llara(sequence=HEAD, recommender_prior=True).eval()
+    before = {hybrid: score_catalog(llara, [[3, 7]], hybrid=hybrid) for hybrid in (True, False)}
+    llara.exchange_recommender(SASRec(24, width=16, seed=77))
+    after = {hybrid: score_catalog(llara, [[3, 7]], hybrid=hybrid) for hybrid in (True, False)}
+    np.testing.assert_array_equal(before[False], after[False])
+    assert np.abs(before[True][:, 1:] - after[True][:, 1:]).max() > 1e-3
 
 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(tiny_llara: Build, tmp_path: Path) -> None:

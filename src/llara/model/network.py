@@ -341,7 +341,7 @@ class Network(nn.Module):
     def _sequence(self, hidden: Tensor, batch: PromptBatch, items: Tensor | None, prior: Tensor | None) -> Tensor:
         head = self.sequence_head()
         rows, columns = _learned_places(batch)
-        scores: Tensor = head(hidden[rows, batch.history_positions[rows, columns]], items)
+        scores: Tensor = head(hidden[rows, batch.history_positions[rows, columns]], batch.hybrid[rows], items)
         if not self.config.recommender_prior:
             return scores
         below = self._recommender_scores(batch, items) if prior is None else prior

@@ -9,8 +9,9 @@ class SequenceHead(nn.Module):
     """Scores of all items from states of the language model, as sequential recommenders have them.
 
     An item's vector is the sum of three parts: its recommender vector, projected; the vector of its text, projected;
-    and a learned one, which begins at zero. An item that no training user has chosen has its text's part alone: its
-    recommender vector and its learned part have only ever been told that it is not the answer.
+    and a learned one, which begins at zero. Text-only prompts are compared without the first. An item that no training
+    user has chosen has its text's part alone: its recommender vector and its learned part have only ever been told that
+    it is not the answer.
 
     Args:
         item_table: The recommender's item vectors, row 0 padding, [num_items + 1, R].
@@ -54,17 +55,18 @@ class SequenceHead(nn.Module):
         """Compare with another recommender's item vectors of the same width from now on."""
         self.behavior = standardized(item_table).to(self.behavior)
 
-    def item_vectors(self) -> Tensor:
-        """The vectors of all items, row 0 padding, [num_items + 1, K]."""
-        own = self.of_behavior(self.behavior) + self.learned
-        vectors: Tensor = self.of_text(self.texts) + self.is_known[:, None] * own
-        return vectors
+    def item_vectors(self) -> tuple[Tensor, Tensor]:
+        """Vectors of all items, row 0 padding, [num_items + 1, K] each: of text and learned part, and of behavior."""
+        known = self.is_known[:, None]
+        return self.of_text(self.texts) + known * self.learned, known * self.of_behavior(self.behavior)
 
-    def forward(self, states: Tensor, items: Tensor | None = None) -> Tensor:
+    def forward(self, states: Tensor, hybrid: Tensor, items: Tensor | None = None) -> Tensor:
         """Scores of items, higher is better; in float32 whatever the states are.
 
         Args:
             states: Final states of the language model, [M, D].
+            hybrid: Whether a state is that of a hybrid prompt: others are compared with what text tells and with the
+                learned part, and know nothing of the recommender, bool [M].
             items: Indices of the items to score, [S]; None: of all, padding with -inf.
 
         Returns:
@@ -72,11 +74,12 @@ class SequenceHead(nn.Module):
         """
         with torch.autocast(states.device.type, enabled=False):
             queries = self.of_state(functional.layer_norm(states.float(), states.shape[-1:]))
-            vectors = self.item_vectors()
+            vectors = torch.cat(self.item_vectors(), dim=1)  # [num_items + 1, 2 K]
+            both = torch.cat([queries, queries * hybrid[:, None]], dim=1)  # [M, 2 K]
             if items is not None:
-                scores: Tensor = queries @ vectors[items].T
+                scores: Tensor = both @ vectors[items].T
                 return scores
-            scores = queries @ vectors.T
+            scores = both @ vectors.T
             scores[:, 0] = float("-inf")
             return scores
 

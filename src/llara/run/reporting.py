@@ -5,6 +5,7 @@ from typing import Any
 
 from llara.data import Dataset, Split, write_candidates
 from llara.evaluate import PriorWeights, ReportContent, summary_sentence, write_predictions, write_report
+from llara.run.choices import HEADS
 from llara.run.config import RunConfig, config_to_dict
 from llara.run.evaluation import Evaluated
 from llara.run.folder import CALIBRATION_FILE, EVALUATION_FILE
@@ -83,10 +84,10 @@ def report_content(
 
 
 def _weighing(folder: Path, evaluated: Evaluated) -> str:
-    """What the weights of model and recommender mean, where a run has fitted any and its listwise scores are shown."""
+    """What the weights of model and recommender mean, where a run has fitted any and scores with them are shown."""
     path, recommender = folder / CALIBRATION_FILE, evaluated.report.baseline
-    listwise = any(name.startswith("hybrid LLaRA (listwise") for name in evaluated.judged)
-    if recommender is None or not listwise or not path.is_file():
+    heads = tuple(f"hybrid LLaRA ({way}" for way in HEADS)
+    if recommender is None or not any(name.startswith(heads) for name in evaluated.judged) or not path.is_file():
         return ""
     return PriorWeights.load(path).in_words(recommender)
 
