@@ -307,3 +307,28 @@ def test_full_tuning_with_recommender_prior_keeps_its_numbers_when_opened_again(
     for report in (run / "report.html", Path(again["output"], "report.html")):
         assert weighing in report.read_text(encoding="utf-8")
     assert len(world.llara("recommend", run, "--user", "1", "-k", "3", "--json").json()["recommendations"]) == 3
+
+
+def test_a_model_of_histories_alone_ranks_candidates_and_the_catalog(world: "World") -> None:
+    run = world.folder / "sequence"
+    chosen = (
+        "train.objective.name=sequence", "recommender_prior=true", "prior_folds=2", "train.windows.length=4",
+        "train.windows.scored_items=12", "evaluate.validation_rows=dense",
+    )  # fmt: skip
+    settings = [part for setting in chosen for part in ("--set", setting)]
+    planned = world.llara("plan", world.config("sequence"), *settings, "--json").json()
+    assert "training" in {stage["name"] for stage in planned["stages"]}
+    trained = world.llara("train", world.config("sequence"), *settings, "--json").json()
+    ours = [model["name"] for model in trained["evaluation"]["models"]][2:]
+    assert len(ours) == 1
+    assert ours[0].startswith("hybrid LLaRA (sequence")  # calibration may leave so small a head no weight
+    again = world.llara("evaluate", run, "--json").json()
+    assert _numbers(again["evaluation"]) == _numbers(trained["evaluation"])
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert html.escape(PriorWeights.load(run / "calibration.json").in_words("sasrec")) in report
+    assert "these movies, oldest first:" in report
+    assert "came next:" not in report
+    ranked = world.llara("recommend", run, "--history", "105,106", "-k", "9", "--json").json()["recommendations"]
+    scores = [item["score"] for item in ranked]
+    assert scores == sorted(scores, reverse=True)
+    assert "needs a trained listwise head" in world.llara("evaluate", run, "--scorer", "listwise").refused()
