@@ -48,10 +48,10 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
         ),
         prompt=PromptConfig(item_text="{title} ({author}; {subjects})"),
         train=TrainConfig(
-            epochs=8,
+            epochs=7,
             batch_size=32,
             micro_batch_size=32,
-            validations=4,
+            validations=3,
             objective=ObjectiveConfig(name="sequence"),
             windows=WindowConfig(length=10),
             curriculum=CurriculumConfig(ramp_fraction=0.5),
