@@ -72,6 +72,7 @@ class Llara(Network):
         *,
         config: LlaraConfig | None = None,
         on_adapt_step: Callable[[int, float], None] | None = None,
+        texts: torch.Tensor | None = None,
     ) -> Self:
         """Start from a language model and a fitted recommender, on the GPU if there is one.
 
@@ -81,6 +82,8 @@ class Llara(Network):
             catalog: The items, as in the dataset.
             config: Prompt, adaptation and seed; its `backbone` is replaced by the argument.
             on_adapt_step: Called with each step of `backbone.adapt` and its loss.
+            texts: For a sequence head: a vector of each item's text, row 0 padding, of any width, such as a text
+                encoder's; None: read by the backbone.
 
         Raises:
             CheckpointError: If the backbone is missing or incomplete.
@@ -95,8 +98,9 @@ class Llara(Network):
             )
         model, tokenizer = start_backbone(settings, catalog, on_adapt_step)
         encoder = PromptEncoder(tokenizer, catalog, settings.prompt)
-        texts = None
-        if settings.sequence.head:
+        if not settings.sequence.head:
+            texts = None
+        elif texts is None:
             texts = text_vectors(model, encoder, precision=chosen.precision)
         llara = cls(model, encoder=encoder, catalog=catalog, recommender=recommender, config=settings, texts=texts)
         llara.verdict.require("training")

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from llara.model import Llara
+import torch
+
+from llara.model import Llara, text_vectors
 from llara.recommender import Recommender
 from llara.run.events import Advance, stage
 from llara.run.material import Material
@@ -14,6 +16,7 @@ from llara.run.stages.speed import count_weights, product_speed
 from llara.run.stages.stage import Place, Probed, StagePlan
 
 _PROBE_STEPS, _LEAST_STEPS = 16, 2  # the first one is not counted
+_PROBE_TEXTS = 128
 _EFFICIENCY = 0.3
 """Share of the speed of a large matrix product that a step reaches, rather less than more."""
 
@@ -44,8 +47,10 @@ class AdaptStage:
         steps, batch_size = self._probe_size(seconds)
         moments: list[float] = []
         started = time.perf_counter()
-        llara = self._build(steps, lambda _, __: moments.append(time.perf_counter()), batch_size=batch_size)
-        loading = time.perf_counter() - started
+        llara = self._build(
+            steps, lambda _, __: moments.append(time.perf_counter()), batch_size=batch_size, texts=self._no_texts()
+        )
+        loading = time.perf_counter() - started + _text_seconds(llara)
         repeats = Repeats(most=steps, uncounted=2 if steps > 4 else 1, seconds=seconds)
         for before, after in pairwise(moments):
             repeats.add(after - before)
@@ -70,15 +75,42 @@ class AdaptStage:
             return steps, adapt.batch_size
         return min(_LEAST_STEPS, adapt.steps), max(1, min(adapt.batch_size, blocks // _LEAST_STEPS))
 
-    def _build(self, steps: int, on_step: Callable[[int, float], None], *, batch_size: int | None = None) -> Llara:
+    def _no_texts(self) -> torch.Tensor:
+        """In place of vectors that a plan need not wait for; they are as wide as they like."""
+        return torch.zeros(self.material.dataset.catalog.num_items + 1, 1)
+
+    def _build(
+        self,
+        steps: int,
+        on_step: Callable[[int, float], None],
+        *,
+        batch_size: int | None = None,
+        texts: torch.Tensor | None = None,
+    ) -> Llara:
         config = self.material.config
         adapt = config.backbone.adapt
         adapt = replace(adapt, steps=steps, batch_size=batch_size or adapt.batch_size)
         backbone = replace(config.backbone, adapt=adapt)
         llara = Llara.from_backbone(
-            backbone, self.recommender, self.material.dataset.catalog, config=config.llara, on_adapt_step=on_step
+            backbone,
+            self.recommender,
+            self.material.dataset.catalog,
+            config=config.llara,
+            on_adapt_step=on_step,
+            texts=texts,
         )
         return llara
+
+
+def _text_seconds(llara: Llara) -> float:
+    """What reading the items' texts for a sequence head takes, from some of them."""
+    if llara.sequence is None:
+        return 0.0
+    num_items = llara.catalog.num_items
+    some = range(1, num_items + 1, -(-num_items // _PROBE_TEXTS))
+    started = time.perf_counter()
+    text_vectors(llara.model, llara.encoder, precision=llara.config.backbone.precision, items=some)
+    return (time.perf_counter() - started) * num_items / len(some)
 
 
 def _notes(advance: Advance) -> Callable[[int, float], None]:
