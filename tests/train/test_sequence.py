@@ -20,6 +20,7 @@ from llara.train import (
     CurriculumConfig,
     ObjectiveConfig,
     OptimizerConfig,
+    StepRecord,
     TrainConfig,
     Trainer,
     WindowConfig,
@@ -88,9 +89,7 @@ def test_loss_and_gradients_are_those_of_one_position_at_a_time(
     ours, theirs = gradients(llara, losses.sum()), gradients(llara, plain.sum())
     assert ours.keys() == theirs.keys()
     for name, gradient in ours.items():
-        torch.testing.assert_close(
-            gradient, theirs[name], rtol=1e-3, atol=1e-4, msg=lambda text, at=name: f"{at}: {text}"
-        )
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_no_position_sees_what_follows(tiny_llara: Build) -> None:
@@ -126,9 +125,9 @@ def test_every_transition_is_a_target_once_per_epoch(lengths: list[int], window:
     begin, length = rows.windows(epoch)
     assert len(begin) == len(rows) == WindowConfig(length=window).count(data)
     assert ((length >= 1) & (length <= window)).all()
-    targets = np.concatenate([np.arange(b + 1, b + n + 1) for b, n in zip(begin, length, strict=True)] or [[]])
+    targets = [place for b, n in zip(begin.tolist(), length.tolist(), strict=True) for place in range(b + 1, b + n + 1)]
     firsts = data.offsets[:-1]
-    assert sorted(targets.tolist()) == sorted(set(range(len(data.items))) - set(firsts.tolist()))
+    assert sorted(targets) == sorted(set(range(len(data.items))) - set(firsts.tolist()))
 
 
 def test_cuts_differ_between_epochs_and_are_the_same_again() -> None:
@@ -266,13 +265,13 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tiny_llara: Build, tmp_
 
 
 def test_the_loss_of_a_step_is_the_mean_over_its_targets(tiny_llara: Build) -> None:
-    losses: dict[int, list[float]] = {1: [], 4: []}
-    for micro, found in losses.items():
+    losses: dict[int, list[float]] = {}
+    for micro in (1, 4):
+        records: list[StepRecord] = []
         config = settings(epochs=1, micro_batch_size=micro)
-        Trainer(
-            tiny_llara(sequence=HEAD), sequences(), config=config, validate=lambda _: 0.5,
-            on_step=lambda record, into=found: into.append(record.loss),
-        ).train()  # fmt: skip
+        llara = tiny_llara(sequence=HEAD)
+        Trainer(llara, sequences(), config=config, validate=lambda _: 0.5, on_step=records.append).train()
+        losses[micro] = [record.loss for record in records]
     assert losses[1] == pytest.approx(losses[4], rel=1e-4)
 
 
