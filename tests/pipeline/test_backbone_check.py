@@ -36,7 +36,7 @@ def test_a_model_is_described_and_its_prompts_are_measured(
     original = tiny_llama(len(tiny_tokenizer("chat")))
     model, prompts = found["model"], found["prompts"]
     assert (found["usable"], found["faults"]) == (True, {})
-    assert found["uses"] == {"listwise": True, "answer": True, "generation": True}
+    assert found["uses"] == {"listwise": True, "sequence": True, "answer": True, "generation": True}
     assert (model["architecture"], model["layers"], model["width"]) == ("LlamaForCausalLM", 2, 32)
     assert model["num_weights"] == sum(parameter.numel() for parameter in original.parameters())
     assert model["positions"] == 512
@@ -115,7 +115,7 @@ def test_a_model_that_fails_the_self_test_is_shown_with_what_is_left(
     show_checked_backbone(partly)
     show_checked_backbone(unusable)
     said = capsys.readouterr()
-    assert "exact for listwise, generation" in " ".join(said.out.replace("│", " ").split())
+    assert "exact for listwise, sequence, generation" in " ".join(said.out.replace("│", " ").split())
     assert "cannot be used" in said.err
 
 
