@@ -114,6 +114,8 @@ def test_what_lies_beside_a_file_is_not_read(tmp_path: Path, tokenizer: PreTrain
     for name in ("tokenizer.json", "tokenizer_config.json", "config.json", "chat_template.jinja"):
         (tmp_path / name).write_text("{ no JSON")
     check_backbone(BackboneConfig(path=str(file)), uses=["answer"])
+    _, read = load_backbone(BackboneConfig(path=str(file), tuning="frozen"))
+    assert read("An alien")["input_ids"] == tokenizer("An alien")["input_ids"]
 
 
 @pytest.mark.parametrize("kept", [3, 20, 30, 2_000, -200])
@@ -128,11 +130,14 @@ def test_damaged_headers_are_refused(tmp_path: Path, tokenizer: PreTrainedTokeni
     file = write_gguf(tmp_path / "tiny.gguf", tiny_llama(len(tokenizer)), tokenizer)
     content = file.read_bytes()
     rng = np.random.default_rng(0)
+    accepted = 0
     for _ in range(60):
         place = int(rng.integers(4, 700))
         file.write_bytes(content[:place] + rng.bytes(6) + content[place + 6 :])
         with suppress(CheckpointError):  # any other exception fails; what is damaged may be mere text
             loadable(str(file))
+            accepted += 1
+    assert accepted < 30
 
 
 def change(content: bytes, before: bytes, after: bytes) -> bytes:

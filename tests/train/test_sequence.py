@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from llara.data import Examples, Sequences
-from llara.errors import ConfigError
+from llara.errors import ConfigError, DivergenceError
 from llara.model import Llara, LlaraOutput, ScoredItems, SequenceConfig, score_candidates, score_catalog
 from llara.prompt import collate_histories
 from llara.recommender import FoldRecommenders, SASRec
@@ -285,3 +285,17 @@ def test_data_of_the_other_kind_is_refused(tiny_llara: Build, make_examples: Cal
         Trainer(tiny_llara(sequence=HEAD), Sequences.from_lists([[1], [2]]), config=settings(), validate=lambda _: 0.5)
     with pytest.raises(ConfigError, match="no sequence head"):
         score_catalog(tiny_llara(), [[1, 2]])
+
+
+def test_a_prior_that_is_no_number_stops_training(tiny_llara: Build) -> None:
+    class NoNumber:
+        def log_probs(self, examples: Examples, candidates: np.ndarray) -> Tensor:
+            raise AssertionError("histories alone have no candidates")
+
+        def score_each(self, users: np.ndarray, history: Tensor, items: Tensor | None = None) -> Tensor:
+            return torch.full((int((history != 0).sum()), 25), float("nan"))
+
+    llara = tiny_llara(sequence=HEAD, recommender_prior=True)
+    trainer = Trainer(llara, sequences(), config=settings(), validate=lambda _: 0.5, prior=NoNumber())
+    with pytest.raises(DivergenceError, match="the loss is nan"):
+        trainer.train()

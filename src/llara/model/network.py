@@ -345,7 +345,7 @@ class Network(nn.Module):
         if not self.config.recommender_prior:
             return scores
         below = self._recommender_scores(batch, items) if prior is None else prior
-        usable = batch.hybrid[rows][:, None] & torch.isfinite(below)
+        usable = batch.hybrid[rows][:, None] & ~torch.isneginf(below)  # padding; NaN must be seen
         return scores + head.prior_weight * below.masked_fill(~usable, 0.0)
 
     def prior_weight_of(self, way: str) -> nn.Parameter:
