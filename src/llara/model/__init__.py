@@ -4,7 +4,8 @@ from llara.model.adapt import AdaptConfig, adapt_backbone
 from llara.model.backbone import BackboneConfig, LoraSettings, NanoConfig, load_backbone
 from llara.model.llara import Llara
 from llara.model.nano import build_nano
-from llara.model.network import LlaraOutput, Network, ScoredItems
+from llara.model.network import Network
+from llara.model.outputs import LlaraOutput, ScoredItems
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend, retrieve
 from llara.model.scoring import (
