@@ -1,7 +1,7 @@
 """Scoring, padding and causality of every recommender."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from llara.data.examples import prefix_examples
 from llara.data.sequences import Sequences
 from llara.errors import ConfigError, DataError
 from llara.recommender import (
     Caser,
     CaserConfig,
+    Counts,
+    Fusion,
     GRU4Rec,
     GRU4RecConfig,
     ImportedEmbeddings,
@@ -24,20 +27,40 @@ from llara.recommender import (
     SASRec,
     SASRecConfig,
     SequentialRecommender,
+    TextConfig,
+    TextSASRec,
+    TextSimilarity,
     build_recommender,
 )
 from llara.recommender.base import latest_items
 
 NUM_ITEMS = 30
+TEXTS = torch.randn(NUM_ITEMS + 1, 8, generator=torch.Generator().manual_seed(1))
 SEQUENTIAL: dict[str, Callable[[], SequentialRecommender]] = {
     "sasrec": lambda: SASRec(NUM_ITEMS, SASRecConfig(max_length=12, heads=2), width=16),
     "gru4rec": lambda: GRU4Rec(NUM_ITEMS, GRU4RecConfig(max_length=12, layers=2, hidden_width=24), width=16),
     "caser": lambda: Caser(NUM_ITEMS, CaserConfig(max_length=12, window=5), width=16),
+    "text-sasrec": lambda: TextSASRec(TEXTS, SASRecConfig(max_length=12), width=16),
+    "text alone": lambda: TextSASRec(TEXTS, SASRecConfig(max_length=12), ids=False, width=16),
 }
 OTHERS: dict[str, Callable[[], Recommender]] = {
     "imported": lambda: ImportedEmbeddings(torch.randn(NUM_ITEMS + 1, 8, generator=torch.Generator().manual_seed(0))),
     "popularity": lambda: Popularity(torch.arange(NUM_ITEMS + 1)),
+    "text": lambda: TextSimilarity(TEXTS, decay=0.7),
+    "fusion": lambda: fusion_of_all(),  # noqa: PLW0108  it is defined below
 }
+
+
+def fusion_of_all() -> Fusion:
+    """Three kinds of members, counted and weighed by a few rows."""
+    sequences = Sequences.from_lists([[row + step * 3 for step in range(8)] for row in range(1, 9)])
+    counts = Counts(NUM_ITEMS)
+    counts.count(sequences)
+    members = [SASRec(NUM_ITEMS, SASRecConfig(max_length=12), width=16), counts, TextSimilarity(TEXTS, decay=0.7)]
+    fusion = Fusion(members, by_frequency=True)
+    fusion.count(sequences)
+    fusion.weigh(prefix_examples(sequences, history_length=6, min_history=1), seed=0)
+    return fusion
 
 
 def history_of(rows: list[list[int]], length: int) -> Tensor:
@@ -124,11 +147,12 @@ def test_latest_items_by_hand() -> None:
 
 
 def test_the_seed_alone_decides_the_initial_weights(sequential: SequentialRecommender) -> None:
+    config = RecommenderConfig(name=sequential.name, text=TextConfig(encoder=Path("given by the test")))
     torch.manual_seed(0)
-    first = build_recommender(RecommenderConfig(name=cast("Any", sequential.name)), num_items=5)
+    first = build_recommender(config, num_items=5, texts=TEXTS[:6])
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    second = build_recommender(RecommenderConfig(name=cast("Any", sequential.name)), num_items=5)
+    second = build_recommender(config, num_items=5, texts=TEXTS[:6])
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(first.item_embeddings(), second.item_embeddings())
 
@@ -182,7 +206,7 @@ def test_padding_never_matters(rows: list[list[int]], name: str) -> None:
         (lambda: RecommenderConfig(sasrec=SASRecConfig(heads=5)), "recommender.sasrec.heads must divide"),
         (lambda: RecommenderConfig(embedding_dim=0), "recommender.embedding_dim must be >= 1"),
         (
-            lambda: RecommenderConfig(name=cast("Any", "bert4rec")),
+            lambda: RecommenderConfig(name="bert4rec"),
             "recommender.name must be one of sasrec, gru4rec, caser, imported",
         ),
     ],

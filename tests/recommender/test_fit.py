@@ -52,9 +52,11 @@ def hit_ratio_at_1(recommender: Recommender, examples: Examples) -> float:
 
 
 @pytest.mark.parametrize("name", ["sasrec", "gru4rec", "caser"])
-@pytest.mark.parametrize("loss", ["softmax", "bce"])
-def test_a_cyclic_pattern_is_learned(name: Name, loss: Literal["softmax", "bce"], validation: Examples) -> None:
-    fit = dataclasses.replace(FAST, loss=loss, num_negatives=4)
+@pytest.mark.parametrize("loss", ["softmax", "drawn-softmax", "bce"])
+def test_a_cyclic_pattern_is_learned(
+    name: Name, loss: Literal["softmax", "drawn-softmax", "bce"], validation: Examples
+) -> None:
+    fit = dataclasses.replace(FAST, loss=loss, num_negatives=4, num_drawn=6)
     recommender = build_recommender(RecommenderConfig(name=name, embedding_dim=16), num_items=NUM_ITEMS)
     report = fit_recommender(recommender, cyclic_log(100, seed=0), validation=validation, config=fit)
     assert hit_ratio_at_1(recommender, validation) > 0.9
@@ -199,7 +201,7 @@ def test_data_that_cannot_be_fitted_is_refused(
         (lambda: FitConfig(learning_rate=float("nan")), "recommender.fit.learning_rate must be"),
         (lambda: FitConfig(l2=-1.0), "recommender.fit.l2 must be"),
         (lambda: FitConfig(seed=-1), "recommender.fit.seed must be >= 0"),
-        (lambda: FitConfig(loss="hinge"), "recommender.fit.loss must be one of softmax, bce, got 'hinge'"),  # type: ignore[arg-type]
+        (lambda: FitConfig(loss="hinge"), "loss must be one of softmax, drawn-softmax, bce, got 'hinge'"),  # type: ignore[arg-type]
     ],
 )
 def test_bad_fit_settings_are_refused_with_their_key(make: Callable[[], object], key: str) -> None:

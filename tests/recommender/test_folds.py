@@ -124,7 +124,7 @@ def fit_without() -> Callable[[int, Sequences], dict[str, torch.Tensor]]:
 
     def fit(fold: int, sequences: Sequences) -> dict[str, torch.Tensor]:
         recommender, report = fit_without_fold(
-            lambda: SASRec(NUM_ITEMS, SASRecConfig(max_length=8), width=8, seed=0), sequences,
+            SASRec(NUM_ITEMS, SASRecConfig(max_length=8), width=8, seed=0), sequences,
             fold=fold, fold_of_user=FOLD_OF_USER, validation=validation, config=FIT,
         )  # fmt: skip
         assert report.epochs_run == FIT.epochs

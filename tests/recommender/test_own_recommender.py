@@ -12,6 +12,7 @@ from llara.data.examples import prefix_examples
 from llara.data.sequences import Sequences
 from llara.errors import CheckpointError, ConfigError
 from llara.recommender import (
+    RECOMMENDERS,
     Recommender,
     RecommenderConfig,
     SASRec,
@@ -46,7 +47,7 @@ def _registered() -> Iterator[None]:
     assert spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     yield
-    del registry._KINDS["decay"], registry.RECOMMENDERS["decay"]
+    del registry._KINDS["decay"], RECOMMENDERS["decay"]
 
 
 @pytest.fixture

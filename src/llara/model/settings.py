@@ -20,6 +20,9 @@ class SequenceConfig:
     """Whether the model has it; a run whose objective trains it has it in any case."""
     width: PositiveInt = 128
     """Width in which states and items are compared, >= 1."""
+    texts: Literal["backbone", "encoder"] = "backbone"
+    """Whose vectors of the items' texts the head starts from: the backbone's, read once before training, or those of
+    recommender.text.encoder."""
 
     def __post_init__(self) -> None:
         check_limits(self, "sequence")

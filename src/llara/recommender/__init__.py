@@ -2,14 +2,16 @@
 
 from llara.recommender.base import Recommender, SequentialRecommender
 from llara.recommender.caser import Caser, CaserConfig
+from llara.recommender.counts import Counts, CountsConfig
 from llara.recommender.device import best_device
 from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_in_catalog, rank_validation
 from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_users
+from llara.recommender.fusion import Fusion, FusionConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
+from llara.recommender.known import RECOMMENDERS
 from llara.recommender.popularity import Popularity
 from llara.recommender.registry import (
-    RECOMMENDERS,
     CatalogItems,
     RecommenderConfig,
     build_recommender,
@@ -18,6 +20,7 @@ from llara.recommender.registry import (
 from llara.recommender.sasrec import SASRec, SASRecConfig
 from llara.recommender.scorer import CatalogScorer, Progress, RecommenderScorer, Scorer
 from llara.recommender.store import load_recommender, save_recommender
+from llara.recommender.text import TextConfig, TextSASRec, TextSimilarity
 from llara.recommender.vector_files import ImportedConfig, import_embeddings
 
 __all__ = [
@@ -26,10 +29,14 @@ __all__ = [
     "CaserConfig",
     "CatalogItems",
     "CatalogScorer",
+    "Counts",
+    "CountsConfig",
     "EpochRecord",
     "FitConfig",
     "FitReport",
     "FoldRecommenders",
+    "Fusion",
+    "FusionConfig",
     "GRU4Rec",
     "GRU4RecConfig",
     "ImportedConfig",
@@ -43,6 +50,9 @@ __all__ = [
     "SASRecConfig",
     "Scorer",
     "SequentialRecommender",
+    "TextConfig",
+    "TextSASRec",
+    "TextSimilarity",
     "best_device",
     "build_recommender",
     "fit_recommender",

@@ -27,6 +27,15 @@ class Recommender(nn.Module, ABC):
         self.width = width
 
     @property
+    def learns(self) -> bool:
+        """Whether it knows anything of the users that it was made from, and so is too sure of them."""
+        return False
+
+    def fitted_parts(self) -> "list[SequentialRecommender]":
+        """What of it is fitted by gradient: itself, parts of it, or nothing."""
+        return []
+
+    @property
     def device(self) -> torch.device:
         """Where the item vectors are, and histories and candidates must be."""
         return self.scoring_table().device
@@ -34,6 +43,10 @@ class Recommender(nn.Module, ABC):
     @abstractmethod
     def scoring_table(self) -> Tensor:
         """Item vectors that states are compared with, row 0 padding, [num_items + 1, R]."""
+
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """Rows of `scoring_table` of some items, of any shape: [...] -> [..., R]."""
+        return self.scoring_table()[items]
 
     @abstractmethod
     def encode(self, history: Tensor) -> Tensor:
@@ -88,7 +101,7 @@ class Recommender(nn.Module, ABC):
         Returns:
             Scores [B, C]; -inf at padding.
         """
-        vectors = self.scoring_table()[candidates]  # [B, C, R]
+        vectors = self.item_vectors(candidates)  # [B, C, R]
         scores = (vectors @ self.encode(history).unsqueeze(-1)).squeeze(-1)  # [B, C]
         return scores.masked_fill(candidates == 0, float("-inf"))
 
@@ -135,6 +148,15 @@ class SequentialRecommender(Recommender):
         with torch.no_grad():
             self.item_table.weight[0] = 0.0
 
+    @property
+    def learns(self) -> bool:
+        """Always."""
+        return True
+
+    def fitted_parts(self) -> "list[SequentialRecommender]":
+        """Itself."""
+        return [self]
+
     @abstractmethod
     def encode_all(self, history: Tensor) -> Tensor:
         """States after every position, each a function of the items up to it.
@@ -163,6 +185,13 @@ class SequentialRecommender(Recommender):
     def encode_each(self, history: Tensor) -> Tensor:
         """States after each item from one pass where the histories are no longer than what is read, [B, L, R]."""
         return self.encode_all(history) if history.shape[1] <= self.max_length else super().encode_each(history)
+
+
+def prefixes(history: Tensor) -> Tensor:
+    """What each history shows up to each of its items, row after row: right-padded rows [B, L] -> [M, L]."""
+    L = history.shape[1]
+    inside = torch.ones(L, L, dtype=torch.bool, device=history.device).tril()  # [after, item]
+    return torch.where(inside, history[:, None, :], 0)[history != 0]
 
 
 def latest_items(history: Tensor, max_length: int) -> Tensor:

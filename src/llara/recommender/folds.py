@@ -92,7 +92,7 @@ class FoldRecommenders:
 
 
 def fit_without_fold(
-    build: Callable[[], Recommender],
+    recommender: Recommender,
     sequences: Sequences,
     *,
     fold: int,
@@ -101,10 +101,10 @@ def fit_without_fold(
     config: FitConfig,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> tuple[Recommender, FitReport]:
-    """Fit a fresh recommender on all training users but those of one fold.
+    """Fit a recommender, in place, on all training users but those of one fold.
 
     Args:
-        build: Makes the recommender, not yet fitted.
+        recommender: Not yet fitted.
         sequences: Sequences of the training users.
         fold: Whose users are left out.
         fold_of_user: From `fold_of_users`.
@@ -113,7 +113,6 @@ def fit_without_fold(
         on_epoch: Called after each epoch.
     """
     kept = [place for place, user in enumerate(sequences.user_index.tolist()) if fold_of_user[user] != fold]
-    recommender = build()
     some = sequences.select(np.array(kept, dtype=np.int64))
     report = fit_recommender(recommender, some, validation=validation, config=config, on_epoch=on_epoch)
     return recommender, report

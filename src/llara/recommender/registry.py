@@ -7,21 +7,36 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
 
 from llara.data.limits import PositiveInt, check_limits
 from llara.data.sequences import IntArray
 from llara.errors import ConfigError
 from llara.recommender.base import Recommender
 from llara.recommender.caser import Caser, CaserConfig
+from llara.recommender.counts import Counts, CountsConfig
 from llara.recommender.fit import FitConfig
+from llara.recommender.fusion import Fusion, FusionConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
+from llara.recommender.known import RECOMMENDERS
 from llara.recommender.popularity import Popularity
 from llara.recommender.sasrec import SASRec, SASRecConfig, require_heads_divide
+from llara.recommender.text import TextConfig, TextSASRec, TextSimilarity
 from llara.recommender.vector_files import ImportedConfig, import_embeddings
 
-_SECTIONS = ("sasrec", "gru4rec", "caser", "imported")
-"""Recommenders whose settings have a section of their own."""
+_SECTIONS = {
+    "sasrec": "sasrec",
+    "gru4rec": "gru4rec",
+    "caser": "caser",
+    "imported": "imported",
+    "text": "text",
+    "text-sasrec": "text",
+    "counts": "counts",
+    "fusion": "fusion",
+}
+"""Section of the settings of each recommender that has one."""
+_READ_TEXT = ("text", "text-sasrec")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,24 +44,59 @@ class RecommenderConfig:
     """Which recommender stands beside the language model, its shape, and how it is fitted."""
 
     name: str = "sasrec"
-    """sasrec, gru4rec, caser, imported, or one that was added by `llara.recommender.register_recommender`; only the
-    settings under its own name are used."""
+    """sasrec, gru4rec, caser, imported, text-sasrec (SASRec over vectors of the items' texts), text (similarity of
+    texts), fusion (a weighted sum of several), or one that was added by `llara.recommender.register_recommender`; only
+    the settings under its own name are used, of text-sasrec and fusion those of their parts too."""
     embedding_dim: PositiveInt = 64
     """Width R of the item vectors, >= 1. LLaRA uses 64. Imported embeddings bring their own."""
     sasrec: SASRecConfig = field(default_factory=SASRecConfig)
     gru4rec: GRU4RecConfig = field(default_factory=GRU4RecConfig)
     caser: CaserConfig = field(default_factory=CaserConfig)
     imported: ImportedConfig = field(default_factory=ImportedConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    counts: CountsConfig = field(default_factory=CountsConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of a recommender that was added: its own settings, by name."""
     fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self) -> None:
         check_limits(self, "recommender")
-        kind = _kind_of(self.name)
-        own = self.own_settings()
-        if kind.check is not None:
-            kind.check(own, self.embedding_dim)
+        self.own_settings()
+        for name in self.parts:
+            check = _kind_of(name).check
+            if check is not None:
+                check(self.settings_of(name), self.embedding_dim)
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Refuse a part that cannot be made, and counts where vectors are needed."""
+        if self.parts[0] == Counts.name:
+            raise ConfigError(
+                "counts have no item vectors to put into prompts. Set recommender.name: fusion, and name a recommender "
+                "that has some first in recommender.fusion.members, such as [sasrec, counts]."
+            )
+        if self.reads_text and self.text.encoder is None:
+            raise ConfigError(
+                f"recommender {self.name} reads items' texts, but recommender.text.encoder is not set. Get one with "
+                "`llara backbone fetch minilm-l6`, then set recommender.text.encoder: backbones/minilm-l6."
+            )
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the recommenders that it is made of: its own, or those of a fusion."""
+        return self.fusion.members if self.name == Fusion.name else (self.name,)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a part of it needs vectors of the items' texts."""
+        return any(name in _READ_TEXT for name in self.parts)
+
+    def settings_of(self, name: str) -> object:
+        """The settings of a part; one that was added has them only where it stands alone, else its defaults."""
+        if name not in _SECTIONS and name != self.name:
+            return _kind_of(name).config()
+        return self.own_settings() if name == self.name else getattr(self, _SECTIONS[name])
 
     def own_settings(self) -> object:
         """The settings of the recommender that is named, in its own config class.
@@ -60,7 +110,7 @@ class RecommenderConfig:
                     f"recommender.settings are for recommenders that were added, found {', '.join(self.settings)}; "
                     f"those of {self.name} are under recommender.{self.name}."
                 )
-            section: object = getattr(self, self.name)
+            section: object = getattr(self, _SECTIONS[self.name])
             return section
         kind = _kind_of(self.name)
         known = [field.name for field in dataclasses.fields(kind.config)]
@@ -86,11 +136,23 @@ class CatalogItems:
         num_items: Number of items, without padding.
         row_of_item_index: Row of each item in the data set's files, see `import_embeddings`; None where unknown.
         item_ids: Identifiers by item index, entry 0 unused; None where unknown.
+        texts: A vector of each item's text, row 0 padding, [num_items + 1, V]; None where nothing reads text.
     """
 
     num_items: int
     row_of_item_index: IntArray | None = None
     item_ids: Sequence[int | str] | None = None
+    texts: Tensor | None = None
+
+    def text_vectors(self) -> Tensor:
+        """The texts' vectors.
+
+        Raises:
+            ConfigError: If there are none.
+        """
+        if self.texts is None:
+            raise ConfigError("this recommender reads items' texts: give `texts`, a vector of each item's text.")
+        return self.texts
 
 
 Build = Callable[[RecommenderConfig, CatalogItems], Recommender]
@@ -104,8 +166,6 @@ class _Kind:
     check: Callable[[Any, int], None] | None
 
 
-RECOMMENDERS: dict[str, type[Recommender]] = {}
-"""Every recommender that can be saved and loaded, by name; popularity is a baseline, not a choice."""
 _KINDS: dict[str, _Kind] = {}
 
 
@@ -133,7 +193,7 @@ def register_recommender(
     construct: Callable[..., Recommender] = recommender
 
     def usual(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
-        own, width = settings.own_settings(), settings.embedding_dim
+        own, width = settings.settings_of(name), settings.embedding_dim
         return construct(items.num_items, own, width=width, seed=settings.fit.seed)
 
     _KINDS[name] = _Kind(recommender, config, build or usual, check)
@@ -145,10 +205,28 @@ def _imported(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
     return import_embeddings(settings.imported, num_items=items.num_items, row_of_item_index=rows, item_ids=ids)
 
 
+def _text(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
+    return TextSimilarity(items.text_vectors(), decay=settings.text.decay)
+
+
+def _text_sasrec(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
+    width, seed, ids = settings.embedding_dim, settings.fit.seed, settings.text.ids
+    return TextSASRec(items.text_vectors(), settings.sasrec, ids=ids, width=width, seed=seed)
+
+
+def _fusion(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
+    members = [_kind_of(name).build(settings, items) for name in settings.parts]
+    return Fusion(members, by_frequency=settings.fusion.by_frequency)
+
+
 register_recommender(SASRec, SASRecConfig, check=require_heads_divide)
 register_recommender(GRU4Rec, GRU4RecConfig)
 register_recommender(Caser, CaserConfig)
 register_recommender(ImportedEmbeddings, ImportedConfig, build=_imported)
+register_recommender(TextSimilarity, TextConfig, build=_text)
+register_recommender(TextSASRec, TextConfig, build=_text_sasrec)
+register_recommender(Counts, CountsConfig, build=lambda settings, items: Counts(items.num_items, settings.counts))
+register_recommender(Fusion, FusionConfig, build=_fusion)
 RECOMMENDERS[Popularity.name] = Popularity
 
 
@@ -169,6 +247,7 @@ def build_recommender(
     num_items: int,
     row_of_item_index: IntArray | None = None,
     item_ids: Sequence[int | str] | None = None,
+    texts: Tensor | None = None,
 ) -> Recommender:
     """The configured recommender, not yet fitted; `config.fit.seed` decides its initial weights.
 
@@ -177,9 +256,10 @@ def build_recommender(
         num_items: Catalog size, without padding, >= 1.
         row_of_item_index: Only for imported embeddings, see `import_embeddings`.
         item_ids: Only for imported embeddings, see `import_embeddings`.
+        texts: Only for recommenders that read text: a vector of each item's text, row 0 padding, [num_items + 1, V].
 
     Raises:
         ConfigError, DataError: If imported embeddings cannot be read or do not fit the catalog.
     """
-    items = CatalogItems(num_items, row_of_item_index, item_ids)
+    items = CatalogItems(num_items, row_of_item_index, item_ids, texts)
     return _kind_of(config.name).build(config, items)

@@ -72,11 +72,16 @@ class SASRec(SequentialRecommender):
 
     def encode_all(self, history: Tensor) -> Tensor:
         """States after every position, [B, L] -> [B, L, R], L <= max_length."""
-        states = self.dropout(self.item_table(history) + self.positions[: history.shape[1]])
+        states = self.dropout(self.embed(history) + self.positions[: history.shape[1]])
         for block in self.blocks:
             states = block(states)
         normed: Tensor = self.norm(states)
         return normed
+
+    def embed(self, history: Tensor) -> Tensor:
+        """Vectors of the history's items, [B, L, R]."""
+        vectors: Tensor = self.item_table(history)
+        return vectors
 
     def settings(self) -> dict[str, object]:
         """The config as plain values."""

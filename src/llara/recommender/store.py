@@ -12,7 +12,7 @@ from torch import Tensor
 from llara.data.files import new_folder
 from llara.errors import CheckpointError, ConfigError
 from llara.recommender.base import Recommender
-from llara.recommender.registry import RECOMMENDERS
+from llara.recommender.known import RECOMMENDERS
 
 WEIGHTS_FILE = "recommender.safetensors"
 MANIFEST_FILE = "recommender.json"

@@ -76,6 +76,11 @@ class RunConfig(LlaraConfig):
                 "practice teaches prompts with candidates, train.objective.name sequence trains on histories alone. "
                 "Set practice.steps to 0."
             )
+        if self.sequence.texts == "encoder" and self.recommender.text.encoder is None:
+            raise ConfigError(
+                "sequence.texts encoder needs recommender.text.encoder, the folder of a text encoder. Get one with "
+                "`llara backbone fetch minilm-l6`."
+            )
         if self.data.split.min_history < 1:
             raise ConfigError(
                 f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: "

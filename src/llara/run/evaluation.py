@@ -20,7 +20,7 @@ from llara.evaluate import (
 from llara.leakage import LeakageFinding
 from llara.model import Llara, ScorerName
 from llara.prompt import HybridPrompt, build_history, render_prompt
-from llara.recommender import Scorer
+from llara.recommender import Fusion, RecommenderScorer, Scorer
 from llara.run.config import RunConfig
 from llara.run.events import Listener, ignore, stage
 
@@ -74,7 +74,7 @@ def evaluate_run(
         listener: Told of progress.
     """
     material = ScorerMaterial(llara, split, config.evaluate.batch_size)
-    judged = [judge(SCORERS[name](material), task) for name in _BASELINES]  # seconds at most: no stage of their own
+    judged = [judge(scorer, task) for scorer in _baselines(material)]  # seconds at most: no stage of their own
     judged += others
     for name in scorers or trained_scorers(llara, config):
         if name not in _BASELINES:
@@ -93,6 +93,14 @@ def evaluate_run(
     examples = example_prompts(llara, task, by_name, count=config.evaluate.examples)
     report = replace(compared, known_leaks=known, task=task.task)
     return Evaluated(report, generation, by_name, examples, task, leakage)
+
+
+def _baselines(material: ScorerMaterial) -> list[Scorer]:
+    """Popularity, the recommender, and what a fusion is made of."""
+    found = [SCORERS[name](material) for name in _BASELINES]
+    recommender = material.llara.recommender
+    members = recommender.parts if isinstance(recommender, Fusion) else []
+    return [found[0], *(RecommenderScorer(member) for member in members), *found[1:]]
 
 
 def _judge_shown(scorer: Scorer, task: RankingTask, listener: Listener) -> Judged:

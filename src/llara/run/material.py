@@ -1,12 +1,16 @@
 """What all stages of a run read: settings, data, split, and the rows that are judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 from llara.data import Dataset, Examples, Split, held_out_examples, load_dataset, split_dataset
 from llara.evaluate import RankingTask, build_task
 from llara.model.selftest import check_backbone
+from llara.recommender.text_encoder import encode_texts, encoded_width
 from llara.run.choices import uses_of_backbone
 from llara.run.config import RunConfig
+from llara.run.events import Listener, ignore, stage
 
 _STOPPING_ROWS = 2000
 
@@ -28,6 +32,31 @@ class Material:
     split: Split
     validation: RankingTask
     test: RankingTask
+    _text_vectors: list[Tensor] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether a text encoder reads the items, for the recommender or for the sequence head."""
+        return self.config.recommender.reads_text or (
+            self.config.llara.sequence.head and self.config.sequence.texts == "encoder"
+        )
+
+    def text_vectors(self, listener: Listener = ignore) -> Tensor | None:
+        """A vector of each item's text by recommender.text.encoder, [num_items + 1, V]; read once; None: not asked.
+
+        Raises:
+            CheckpointError: If the encoder cannot be read.
+        """
+        if not self.reads_text:
+            return None
+        if not self._text_vectors:
+            settings, catalog = self.config.recommender.text, self.dataset.catalog
+            assert settings.encoder is not None  # refused where settings are read
+            texts = catalog.texts(self.config.prompt.item_text)
+            with stage(listener, "reading the items' texts", catalog.num_items) as advance:
+                vectors = encode_texts(settings.encoder, texts, max_tokens=settings.max_tokens, on_progress=advance)
+            self._text_vectors.append(vectors)
+        return self._text_vectors[0]
 
     def stopping_rows(self) -> Examples:
         """Validation rows by which fitting a recommender stops."""
@@ -41,6 +70,8 @@ def read_material(config: RunConfig) -> Material:
         LlaraError: For anything wrong with settings, data or backbone.
     """
     check_backbone(config.backbone, uses=uses_of_backbone(config))
+    if config.recommender.text.encoder is not None:
+        encoded_width(config.recommender.text.encoder)  # refuses what is no model
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
     dataset.catalog.texts(config.prompt.item_text)  # refuses unknown and unreadable columns
     dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)

@@ -38,8 +38,11 @@ class AdaptStage:
         """The model, before practice and training."""
         steps = self.material.config.backbone.adapt.steps
         label = "reading the catalog" if steps else "loading the language model"
+        sequence = self.material.config.llara.sequence
+        foreign = sequence.head and sequence.texts == "encoder"
+        texts = self.material.text_vectors(place.listener) if foreign else None
         with stage(place.listener, label, max(1, steps)) as advance:
-            return self._build(steps, _notes(advance))
+            return self._build(steps, _notes(advance), texts=texts)
 
     def probe(self, seconds: float) -> Probed[Llara]:
         """Load it, and a few steps of reading the catalog; smaller ones where the model is large."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from llara.recommender import (
     FoldRecommenders,
     Recommender,
-    SequentialRecommender,
     fit_without_fold,
     fold_of_users,
     load_recommender,
@@ -45,7 +44,7 @@ class FoldsStage:
     def needed(self) -> bool:
         """Only where there is a prior that has learned something."""
         config = self.material.config
-        return uses_prior(config) and config.prior_folds > 1 and isinstance(self.recommender, SequentialRecommender)
+        return uses_prior(config) and config.prior_folds > 1 and self.recommender.learns
 
     def run(self, place: Place) -> FoldRecommenders | None:
         """One recommender per fold, those of `only` alone where that is given; None where no such judgment is used."""
@@ -65,9 +64,10 @@ class FoldsStage:
             return load_recommender(found)
         config = self.material.config
         name = f"{type(self.recommender).__name__} without fold {fold + 1} of {config.prior_folds}"
-        with fit_events(place.listener, name, self.material) as events:
+        untrained = build_untrained(self.material, place.listener)
+        with fit_events(place.listener, name, untrained, self.material) as events:
             fitted, report = fit_without_fold(
-                lambda: build_untrained(self.material), self.material.split.train_sequences, fold=fold,
+                untrained, self.material.split.train_sequences, fold=fold,
                 fold_of_user=fold_of_user, validation=self.material.stopping_rows(), config=config.recommender.fit,
                 on_epoch=events.on_epoch,
             )  # fmt: skip

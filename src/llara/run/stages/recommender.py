@@ -6,28 +6,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from llara.data import item_order
+from llara.data import Examples, item_order
 from llara.recommender import (
     EpochRecord,
     FitReport,
     Recommender,
-    SequentialRecommender,
     build_recommender,
     fit_recommender,
     load_recommender,
     rank_validation,
     save_recommender,
 )
-from llara.run.events import Advance, Listener, stage
+from llara.recommender.text_encoder import encode_texts, encoded_width
+from llara.run.events import Advance, Listener, ignore, stage
 from llara.run.material import Material
-from llara.run.stages.probing import expect
+from llara.run.stages.probing import GUESSED, Expected, expect
 from llara.run.stages.stage import Place, Probed, StagePlan
 
 RECOMMENDER_FOLDER = "recommender"
 _UNIT = 5000
 """Interactions that a probe begins with."""
 _FEW_ROWS = 16
+_TEXTS = 64
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class RecommenderStage:
         folder = place.folder / RECOMMENDER_FOLDER
         if place.resume and (folder / "recommender.json").is_file():
             return load_recommender(folder)
-        recommender = build_untrained(self.material)
-        with fit_events(place.listener, type(recommender).__name__, self.material) as events:
+        recommender = build_untrained(self.material, place.listener)
+        with fit_events(place.listener, type(recommender).__name__, recommender, self.material) as events:
             report = fit_recommender(
                 recommender,
                 self.material.split.train_sequences,
@@ -61,12 +64,46 @@ class RecommenderStage:
         return recommender
 
     def probe(self, seconds: float) -> Probed[Recommender]:
-        """Epochs on growing parts of the users, and one ranking of the validation rows."""
-        recommender = build_untrained(self.material)
-        config, sequences = self.material.config.recommender, self.material.split.train_sequences
-        if not isinstance(recommender, SequentialRecommender):
+        """Epochs on growing parts of the users, and one ranking of the validation rows; texts are read in part."""
+        reading, texts = self._probe_texts(seconds / 4)
+        recommender = build_untrained(self.material, texts=texts)
+        parts = recommender.fitted_parts()
+        if not parts and reading == 0:
             return Probed(recommender, None)
         rows = self.material.stopping_rows()
+        found = [self._probe_fit(part, rows, seconds / len(parts)) for part in parts]
+        config = self.material.config.recommender
+        amount = f"{config.fit.epochs} epochs of {' and '.join(part.name for part in parts) or config.name}"
+        plan = StagePlan(
+            self.name,
+            amount,
+            reading + sum(epoch.seconds for epoch in found) * config.fit.epochs,
+            is_limit=True,
+            uncertainty=max((epoch.uncertainty for epoch in found), default=GUESSED),
+        )
+        return Probed(recommender, plan)
+
+    def _probe_texts(self, seconds: float) -> tuple[float, Tensor | None]:
+        """Seconds that reading all items' texts takes, and something in place of their vectors; 0 and None: no text."""
+        material = self.material
+        if not material.reads_text:
+            return 0.0, None
+        encoder = material.config.recommender.text.encoder
+        assert encoder is not None  # refused where settings are read
+        texts = material.dataset.catalog.texts(material.config.prompt.item_text)[1:]
+
+        def read(units: int) -> float:
+            started = time.perf_counter()
+            encode_texts(encoder, texts[:: max(1, len(texts) // (units * _TEXTS))])
+            return time.perf_counter() - started
+
+        found = expect(read, full=max(1, len(texts) // _TEXTS), seconds=seconds)
+        generator = torch.Generator().manual_seed(0)
+        return found.seconds, torch.randn(len(texts) + 1, encoded_width(encoder), generator=generator)
+
+    def _probe_fit(self, recommender: Recommender, rows: Examples, seconds: float) -> Expected:
+        """An epoch and the validation after it."""
+        config, sequences = self.material.config.recommender, self.material.split.train_sequences
         started = time.perf_counter()
         rank_validation(recommender, rows)
         validation = time.perf_counter() - started
@@ -87,20 +124,24 @@ class RecommenderStage:
 
         # Both epochs of a probe cost, and the second is measured.
         found = expect(epoch, full=full, seconds=seconds / 2)
-        expected = (found.seconds + validation) * config.fit.epochs
-        amount = f"{config.fit.epochs} epochs of {config.name}"
-        plan = StagePlan(self.name, amount, expected, is_limit=True, uncertainty=found.uncertainty)
-        return Probed(recommender, plan)
+        return replace(found, seconds=found.seconds + validation)
 
 
-def build_untrained(material: Material) -> Recommender:
-    """The configured recommender over a data set's items, not yet fitted."""
+def build_untrained(material: Material, listener: Listener = ignore, *, texts: Tensor | None = None) -> Recommender:
+    """The configured recommender over a data set's items, not yet fitted.
+
+    Args:
+        material: Settings and data.
+        listener: Told of progress where the items' texts are read, which happens once.
+        texts: In place of the vectors that an encoder would make of them.
+    """
     catalog, config = material.dataset.catalog, material.config
     return build_recommender(
         config.recommender,
         num_items=catalog.num_items,
         row_of_item_index=item_order(catalog.num_items, seed=config.data.seed),
         item_ids=catalog.item_ids,
+        texts=material.text_vectors(listener) if texts is None else texts,
     )
 
 
@@ -121,7 +162,8 @@ class FitEvents:
 
 
 @contextmanager
-def fit_events(listener: Listener, name: str, material: Material) -> Iterator[FitEvents]:
-    """Report a block that fits a recommender as a stage of one unit per epoch."""
-    with stage(listener, name, material.config.recommender.fit.epochs) as advance:
+def fit_events(listener: Listener, name: str, recommender: Recommender, material: Material) -> Iterator[FitEvents]:
+    """Report a block that fits a recommender as a stage of one unit per epoch of each part that is fitted."""
+    epochs = material.config.recommender.fit.epochs * max(1, len(recommender.fitted_parts()))
+    with stage(listener, name, epochs) as advance:
         yield FitEvents(advance)

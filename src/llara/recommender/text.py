@@ -1,0 +1,135 @@
+"""Recommenders that know what items are called: similarity of texts, and SASRec over text vectors."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from llara.data.limits import PositiveInt, PositiveRatio, check_limits
+from llara.recommender.base import Recommender
+from llara.recommender.sasrec import SASRec, SASRecConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """What is known of items by their text: for `text`, `text-sasrec` and `fusion`."""
+
+    encoder: Path | None = None
+    """Folder of a text encoder, such as `llara backbone fetch minilm-l6` makes; reads each item as prompt.item_text."""
+    max_tokens: PositiveInt = 64
+    """Tokens of an item's text that the encoder reads, >= 1."""
+    decay: PositiveRatio = 0.8
+    """text only: weight of a history item against that of the one after it, in (0, 1]; 1: all count alike."""
+    ids: bool = True
+    """text-sasrec only: whether an item's vector is its text's, projected, plus a learned one of its own; false: the
+    text's alone, so that items of the same text are the same."""
+
+    def __post_init__(self) -> None:
+        check_limits(self, "recommender.text")
+
+
+class TextSimilarity(Recommender):
+    """Scores an item by the cosine between its text's vector and the mean of the history's, later items weighing more.
+
+    It learns nothing: an item that nobody has chosen yet is scored like any other.
+
+    Args:
+        vectors: Of the items' texts, row 0 padding, [num_items + 1, V].
+        decay: Weight of a history item against that of the one after it, in (0, 1].
+    """
+
+    name = "text"
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor, *, decay: float) -> None:
+        super().__init__(num_items=len(vectors) - 1, width=vectors.shape[1])
+        self.decay = decay
+        table = functional.normalize(vectors.detach().float(), dim=1)
+        table[0] = 0.0
+        self.register_buffer("vectors", table)
+
+    def scoring_table(self) -> Tensor:
+        """The vectors at length 1, [num_items + 1, V]."""
+        return self.vectors
+
+    def encode(self, history: Tensor) -> Tensor:
+        """Weighted mean vector of the history at length 1; zero for an empty history, [B, V]."""
+        length = (history != 0).sum(dim=1, keepdim=True)
+        age = (length - 1 - torch.arange(history.shape[1], device=history.device)).clamp_min(0)
+        weight = self.decay ** age.to(self.vectors.dtype)  # padding adds a zero vector, whatever its weight
+        return functional.normalize((weight[:, :, None] * self.vectors[history]).sum(dim=1), dim=1)
+
+    def settings(self) -> dict[str, object]:
+        """The decay."""
+        return {"decay": self.decay}
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, object], *, num_items: int, width: int) -> Self:
+        """One whose vectors are yet to be loaded."""
+        return cls(torch.zeros(num_items + 1, width), **settings)  # type: ignore[arg-type]
+
+
+class TextSASRec(SASRec):
+    """SASRec whose item vectors are a learned projection of their texts' vectors, plus learned ones if asked.
+
+    Args:
+        texts: A vector of each item's text, row 0 padding, [num_items + 1, V].
+        config: Shape, as SASRec's.
+        ids: Whether each item has a learned vector of its own, too.
+        width: Width R of states and item vectors.
+        seed: Seed of the initial weights.
+
+    Source:
+        Text vectors as item representations in sequential recommenders: UniSRec (arXiv:2206.05941). Deviations: one
+        linear projection, no pretraining on other data, tied input and output vectors.
+    """
+
+    name = "text-sasrec"
+    texts: Tensor
+
+    def __init__(
+        self, texts: Tensor, config: SASRecConfig | None = None, *, ids: bool = True, width: int = 64, seed: int = 0
+    ) -> None:
+        super().__init__(len(texts) - 1, config, width=width, seed=seed)
+        self.ids = ids
+        known = texts[1:].detach().float()
+        # Encoders put all texts into a narrow cone: without its axis, vectors differ by what the texts say.
+        centered = functional.normalize(known - known.mean(dim=0), dim=1)
+        self.register_buffer("texts", torch.cat([known.new_zeros(1, known.shape[1]), centered]))
+        # Left empty, so that making it takes no random number from others.
+        self.of_text: nn.Linear = nn.utils.skip_init(nn.Linear, texts.shape[1], width, bias=False)  # type: ignore[no-untyped-call]
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.of_text.weight.normal_(std=width**-0.5, generator=generator)
+            self.item_table.weight.mul_(0.1 if ids else 0.0)  # the text's part comes first
+        self.item_table.weight.requires_grad_(ids)
+
+    def scoring_table(self) -> Tensor:
+        """Projected text plus, with `ids`, the learned vector, [num_items + 1, R]."""
+        projected: Tensor = self.of_text(self.texts)
+        return projected + self.item_table.weight if self.ids else projected
+
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """Rows of `scoring_table`, without making all of it, [..., R]."""
+        projected: Tensor = self.of_text(self.texts[items])
+        return projected + self.item_table(items) if self.ids else projected
+
+    def embed(self, history: Tensor) -> Tensor:
+        """Vectors of the history's items, [B, L, R]."""
+        return self.item_vectors(history)
+
+    def settings(self) -> dict[str, object]:
+        """The shape, and what the vectors are made of."""
+        return {"config": asdict(self.config), "ids": self.ids, "text_width": self.texts.shape[1]}
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, object], *, num_items: int, width: int) -> Self:
+        """One of this shape, weights and vectors yet to be loaded."""
+        config, ids, text_width = (settings.get(key) for key in ("config", "ids", "text_width"))
+        if not isinstance(config, dict) or not isinstance(ids, bool) or not isinstance(text_width, int):
+            raise TypeError(f"text-sasrec has config, ids and text_width, found {dict(settings)}")
+        return cls(torch.zeros(num_items + 1, text_width), SASRecConfig(**config), ids=ids, width=width)
