@@ -9,9 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from llara.data import Examples, Sequences
 from llara.data.examples import prefix_examples
@@ -37,7 +35,8 @@ from llara.recommender import (
     save_recommender,
 )
 from llara.recommender.base import prefixes
-from llara.recommender.text_encoder import encode_texts
+from llara.recommender.text_encoder import encode_texts, encoded_width
+from tests.recommender.tiny_encoder import encoder_folder
 
 NUM_ITEMS = 24
 
@@ -263,26 +262,13 @@ def test_text_is_asked_for_where_it_is_read() -> None:
     assert build_recommender(config, num_items=NUM_ITEMS, texts=ring_of_texts()).width == 2
 
 
-def encoder_folder(folder: Path) -> Path:
-    words = ["[PAD]", "[UNK]", "red", "blue", "house"]
-    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = BertConfig(
-        vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        max_position_embeddings=16,
-    )  # fmt: skip
-    BertModel(shape).save_pretrained(folder)
-    return folder
-
-
 def test_texts_are_encoded_one_by_one_as_together(tmp_path: Path) -> None:
     folder = encoder_folder(tmp_path / "encoder")
     texts = ["", "red house", "blue", "red blue house house red"]
     read: list[int] = []
     together = encode_texts(folder, texts, on_progress=read.append)
     assert sum(read) == 3
+    assert together.shape == (4, encoded_width(folder))
     assert (together[0] == 0).all()
     assert torch.allclose(together[1:].norm(dim=1), torch.ones(3), atol=1e-5)
     for row in (1, 2, 3):
