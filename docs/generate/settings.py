@@ -36,6 +36,10 @@ def _sections(config: type, prefix: str) -> list[str]:
     for item in dataclasses.fields(config):
         nested = nested_config(hints[item.name])
         is_list = typing.get_origin(hints[item.name]) is tuple
+        if nested is not None and type(None) in typing.get_args(hints[item.name]):
+            about_it = f"settings as in [`{_own_section(nested)}`](#{_own_section(nested).replace('.', '')})"
+            rows.append([f"`{prefix}{item.name}`", _default(item), about_it, said[item.name]])
+            continue
         if nested is None or is_list:
             rows.append([f"`{prefix}{item.name}`", _default(item), _accepted(hints[item.name]), said[item.name]])
         if nested is not None:
@@ -46,6 +50,18 @@ def _sections(config: type, prefix: str) -> list[str]:
     for nested, where in inner:
         lines.extend(_sections(nested, where))
     return lines
+
+
+def _own_section(wanted: type, config: type = RunConfig, prefix: str = "") -> str:
+    """The key under which a config has its own section; empty if it has none."""
+    for name, hint in typing.get_type_hints(config, include_extras=True).items():
+        if hint is wanted:
+            return f"{prefix}{name}"
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            found = _own_section(wanted, hint, f"{prefix}{name}.")
+            if found:
+                return found
+    return ""
 
 
 def field_docstrings(config: type) -> dict[str, str]:

@@ -17,7 +17,15 @@ from llara.evaluate import (
     render_report,
     write_report,
 )
-from llara.evaluate.figures import figure_svg, moving_average, report_figures, save_figures, series
+from llara.evaluate.figures import (
+    figure_svg,
+    loss_figure,
+    moving_average,
+    report_figures,
+    save_figures,
+    series,
+    validation_figure,
+)
 from llara.evaluate.report import model_kinds, setting_groups
 from llara.leakage import LeakageFinding
 
@@ -206,6 +214,24 @@ def test_report_is_written_as_one_file(tmp_path: Path) -> None:
     write_report(tmp_path / "run" / "report.html", _content())
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert len(list((tmp_path / "run").iterdir())) == 1
+
+
+def test_curves_of_several_stages_are_drawn_apart_and_the_last_one_says_what_is_best() -> None:
+    scores = [0.8, 0.9, 0.2, 0.4, 0.3]  # of another scorer from the third on
+    metrics = [
+        {"step": step, "stage": 1 if step < 2 else 2, "loss": 5.0 - step, "validation_hit_ratio": score}
+        for step, score in enumerate(scores)
+    ]
+    learning = validation_figure(metrics)
+    assert learning is not None
+    assert [text.get_text() for text in learning.axes[0].texts] == ["best 0.400, step 3"]
+    loss = loss_figure(metrics)
+    assert loss is not None
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in loss.axes[0].lines]
+    assert drawn[1:] == [[0, 1], [2, 3, 4], [1.5, 1.5]]  # averages, and where the second one begins
+    content = replace(_content(), training_metrics=metrics)
+    assert [("dashed line stands" in figure.caption) for figure in report_figures(content)[1:3]] == [True, True]
+    assert not any("dashed line stands" in figure.caption for figure in report_figures(_content())[1:])
 
 
 def test_figures_are_written_as_png(tmp_path: Path) -> None:

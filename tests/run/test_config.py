@@ -261,6 +261,8 @@ def test_each_number_of_each_config_has_a_limit_and_keeps_it(key: str, value: ob
     """Also when the config is made in Python: nothing but its type says what it may be."""
     kind, name, hint = NUMBERS[key]
     assert limits_in_words(hint), f"{key} has no limit"
+    if value is None and type(None) in typing.get_args(hint):
+        value = 0  # nothing is something here: what another setting says
     with pytest.raises(ConfigError, match=rf"{name} must be "):
         kind(**{**REQUIRED.get(kind.__name__, {}), name: value})
 

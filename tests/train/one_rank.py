@@ -16,11 +16,12 @@ from torch import Tensor
 from llara.data import Examples, Sequences
 from llara.errors import DivergenceError
 from llara.model import Llara
-from llara.train import ObjectiveConfig, StepRecord, TrainConfig, Trainer
+from llara.train import ObjectiveConfig, StagePlace, StepRecord, TrainConfig, Trainer
 from llara.train.state import trained_weights
 
 TUNINGS = ("lora", "full")
-OBJECTIVES = ("answer", "listwise", "sum", "sequence")
+OBJECTIVES = ("answer", "listwise", "sum", "sequence", "sequence then listwise")
+"""The last one in two stages."""
 ROWS, NUM_ITEMS = 11, 24
 
 
@@ -69,13 +70,16 @@ def train(model: Path, output: Path, objective: str) -> None:
     llara, records = Llara.from_pretrained(model, device="cpu"), list[StepRecord]()
     if PartialState().process_index > 0:
         llara.placeholder.data.zero_()  # the main process's weights are the ones to train
-    Trainer(
-        llara,
-        tiny_sequences() if objective == "sequence" else tiny_examples(),
-        config=settings(objective),
-        validate=lambda _: float(len(records)),
-        on_step=records.append,
-    ).train()
+    stages = objective.split(" then ")
+    for number, name in enumerate(stages, start=1):
+        Trainer(
+            llara,
+            tiny_sequences() if name == "sequence" else tiny_examples(),
+            config=settings(name),
+            validate=lambda _: float(len(records)),
+            on_step=records.append,
+            stage=StagePlace(number, len(stages), len(records)),
+        ).train()
     name = f"{model.name}-{objective}"
     save_file(trained_weights(llara), output / f"{name}.safetensors")
     (output / f"{name}.json").write_text(json.dumps([record.loss for record in records]))

@@ -66,13 +66,13 @@ def outputs(tiny_llara: Build, tmp_path_factory: pytest.TempPathFactory) -> "dic
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("tuning", ["lora", "full"])
-@pytest.mark.parametrize("objective", ["answer", "listwise", "sum", "sequence"])
+@pytest.mark.parametrize("objective", ["answer", "listwise", "sum", "sequence", "sequence then listwise"])
 def test_two_processes_log_the_losses_of_one_and_end_with_its_weights(
     outputs: "dict[str, Path]", tuning: str, objective: str
 ) -> None:
     name = f"{tuning}-{objective}"
     losses = {who: json.loads((folder / f"{name}.json").read_text()) for who, folder in outputs.items()}
-    assert len(losses["alone"]) == 6
+    assert len(losses["alone"]) == 6 * len(objective.split(" then "))
     assert losses["main"] == losses["other"]
     np.testing.assert_allclose(losses["main"], losses["alone"], rtol=0, atol=1e-5)
     weights = {who: load_file(folder / f"{name}.safetensors") for who, folder in outputs.items()}

@@ -129,6 +129,7 @@ def _train_summary(finished: "FinishedRun") -> dict[str, Any]:
         "generation": generation.summary() if generation is not None else None,
         "best_step": finished.training.best_step,
         "best_validation_hit_ratio": finished.training.best_validation,
+        **({"stages": [stage.as_json() for stage in finished.training.stages]} if finished.training.stages else {}),
         "seconds": finished.seconds,
     }
 

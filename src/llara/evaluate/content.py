@@ -12,7 +12,7 @@ Setting = object
 
 TrainingMetrics = Sequence[Mapping[str, float | int | None]]
 """Lines of `metrics.jsonl`: each has `step` and any of loss, learning_rate, hybrid_planned, hybrid_realized,
-validation_hit_ratio."""
+validation_hit_ratio, and `stage` where a training had several."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
+from itertools import groupby
 from pathlib import Path
 
 import matplotlib
@@ -27,6 +28,7 @@ INK, MUTED, LINE, ACCENT, SECOND = "#1b1e23", "#5c6470", "#d5d9df", "#1f63b5", "
 _CSS_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--second"}
 _WIDTH = 4.8  # inches: readable both in half of a wide page and on a phone
 _FONT_SIZE = 9.0
+_BETWEEN = " A dashed line stands where a stage begins: numbers on its two sides need not compare."
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class NamedFigure:
 def report_figures(content: ReportContent) -> list[NamedFigure]:
     """All figures that the content has data for, HR@1 bars first."""
     report, metrics = content.evaluation, content.training_metrics
+    between = _BETWEEN if len(stages_of(metrics)) > 1 else ""
     candidates = (
         NamedFigure(
             "hr_at_1",
@@ -60,13 +63,13 @@ def report_figures(content: ReportContent) -> list[NamedFigure]:
         _optional(
             "validation_hr_at_1",
             "Learning curve",
-            "HR@1 on the validation rows during training; the ring marks the best step.",
+            "HR@1 on the validation rows during training; the ring marks the best step." + between,
             validation_figure(metrics),
         ),
         _optional(
             "loss",
             "Training loss",
-            "The loss of each logged step (pale) and its moving average (strong). Lower is better.",
+            "The loss of each logged step (pale) and its moving average (strong). Lower is better." + between,
             loss_figure(metrics),
         ),
         _optional(
@@ -119,18 +122,25 @@ def loss_figure(metrics: TrainingMetrics) -> Figure | None:
         return None
     figure, axes = _new_figure()
     axes.plot(step, loss, color=ACCENT, alpha=0.35, linewidth=1, marker="o" if len(step) == 1 else None)
-    axes.plot(step, moving_average(loss), color=ACCENT, linewidth=2)
+    for stage in stages_of(metrics):
+        own_step, own_loss = series(stage, "loss")
+        axes.plot(own_step, moving_average(own_loss), color=ACCENT, linewidth=2)
+    _mark_stages(axes, metrics)
     _label_steps(axes, "loss")
     return figure
 
 
 def validation_figure(metrics: TrainingMetrics) -> Figure | None:
-    """Validation HR@1 over steps, best step ringed; None without validations."""
-    step, value = series(metrics, "validation_hit_ratio")
-    if not len(step):
+    """Validation HR@1 over steps, best step of the last stage ringed; None without validations."""
+    stages = [series(stage, "validation_hit_ratio") for stage in stages_of(metrics)]
+    stages = [(step, value) for step, value in stages if len(step)]
+    if not stages:
         return None
     figure, axes = _new_figure()
-    axes.plot(step, value, color=ACCENT, linewidth=1.8, marker="o", markersize=4)
+    for step, value in stages:
+        axes.plot(step, value, color=ACCENT, linewidth=1.8, marker="o", markersize=4)
+    _mark_stages(axes, metrics)
+    step, value = stages[-1]
     best = int(value.argmax())
     axes.plot(
         step[best], value[best], marker="o", markersize=11, markerfacecolor="none", color=SECOND, markeredgewidth=1.8
@@ -143,7 +153,8 @@ def validation_figure(metrics: TrainingMetrics) -> Figure | None:
         va="top",
         color=SECOND,
     )
-    low, high = float(value.min()), float(value.max())
+    values = np.concatenate([value for _, value in stages])
+    low, high = float(values.min()), float(values.max())
     room = max(high - low, 0.02)
     axes.set_ylim(max(0.0, low - 0.15 * room), high + 0.3 * room)
     _label_steps(axes, "validation HR@1")
@@ -220,6 +231,11 @@ def series(metrics: TrainingMetrics, key: str) -> tuple[FloatArray, FloatArray]:
     return table[:, 0], table[:, 1]
 
 
+def stages_of(metrics: TrainingMetrics) -> list[TrainingMetrics]:
+    """The lines of each stage of the training, whose losses do not compare; all of them where there is one stage."""
+    return [list(lines) for _, lines in groupby(metrics, key=lambda line: line.get("stage"))]
+
+
 def moving_average(values: FloatArray) -> FloatArray:
     """Centered average over about a twentieth of the points, shorter at both ends, same shape."""
     half = len(values) // 40
@@ -275,6 +291,14 @@ def _label_steps(axes: Axes, y_label: str) -> None:
     axes.set_ylabel(y_label)
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def _mark_stages(axes: Axes, metrics: TrainingMetrics) -> None:
+    """A dashed line where a stage begins after another."""
+    for stage in stages_of(metrics)[1:]:
+        first = stage[0].get("step")
+        if first is not None:
+            axes.axvline(first - 0.5, color=MUTED, linestyle=(0, (2.5, 1.5)), linewidth=1)
 
 
 def _plain(text: Text) -> None:

@@ -2,6 +2,7 @@
 
 from llara.model import ScorerName
 from llara.run.config import RunConfig
+from llara.train import ObjectiveConfig, TrainConfig
 
 HEADS: tuple[ScorerName, ...] = ("listwise", "sequence")
 """Scorers that are heads of their own, which only their own objective trains."""
@@ -13,10 +14,24 @@ def uses_behavior(config: RunConfig) -> bool:
 
 
 def trained_scorer(config: RunConfig) -> ScorerName:
-    """The scorer to use: as asked, else the objective's first."""
+    """The scorer to use: as asked, else the first of the last objective."""
     if config.evaluate.scorer != "auto":
         return config.evaluate.scorer
-    return config.train.objective.trains[0]
+    return config.train.trains[0]
+
+
+def validating_scorer(config: RunConfig, stage: TrainConfig) -> ScorerName:
+    """The scorer whose HR@1 tells which weights of a stage are best: the run's own where the stage trains it.
+
+    Of a training in one stage it is the run's own in any case.
+    """
+    chosen, taught = trained_scorer(config), stage.objective.trains
+    return chosen if chosen in taught or len(config.train.in_stages()) == 1 else taught[0]
+
+
+def practised_objective(config: RunConfig) -> ObjectiveConfig:
+    """What practice prepares for: the first objective whose prompts have candidates, as those of practice have."""
+    return next(stage.objective for stage in config.train.in_stages() if stage.objective.prompts == "candidates")
 
 
 def uses_prior(config: RunConfig) -> bool:
@@ -28,11 +43,11 @@ def ways_with_prior(config: RunConfig) -> list[ScorerName]:
     """The trained scorers under which the recommender's judgment stands."""
     if not (config.recommender_prior and uses_behavior(config)):
         return []
-    return [way for way in config.train.objective.trains if way in HEADS]
+    return [way for way in config.train.trains if way in HEADS]
 
 
 def uses_of_backbone(config: RunConfig) -> list[str]:
     """How a run asks its backbone: every scorer that it trains or was told to use, and free generation."""
-    trained = config.train.objective.trains
+    trained = config.train.trains
     generates = config.evaluate.generation_draws > 0 and "answer" in trained
     return [trained_scorer(config), *trained, *(["generation"] if generates else [])]

@@ -21,6 +21,7 @@ from llara.model import LlaraConfig
 from llara.recommender import RecommenderConfig
 from llara.run.arguments import require_config_file
 from llara.run.settings import read_override, read_settings, refuse_unknown_keys
+from llara.run.stage_settings import refuse_overruled, with_whole_stages
 from llara.train import PracticeConfig, TrainConfig
 
 
@@ -66,12 +67,13 @@ class RunConfig(LlaraConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         asked = self.evaluate.scorer
-        if asked in ("listwise", "sequence") and asked not in self.train.objective.trains:
+        stages = self.train.in_stages()
+        if asked in ("listwise", "sequence") and asked not in self.train.trains:
+            names = " and ".join(f"'{stage.objective.name}'" for stage in stages)
             raise ConfigError(
-                f"evaluate.scorer {asked} needs a train.objective that trains it, such as {asked}, "
-                f"got '{self.train.objective.name}'"
+                f"evaluate.scorer {asked} needs a train.objective that trains it, such as {asked}, got {names}"
             )
-        if self.practice.steps > 0 and "sequence" in self.train.objective.trains:
+        if self.practice.steps > 0 and all(stage.objective.prompts == "histories" for stage in stages):
             raise ConfigError(
                 "practice teaches prompts with candidates, train.objective.name sequence trains on histories alone. "
                 "Set practice.steps to 0."
@@ -91,7 +93,7 @@ class RunConfig(LlaraConfig):
     def llara(self) -> LlaraConfig:
         """The model's part; with a sequence head where one is trained."""
         own = {item.name: getattr(self, item.name) for item in dataclasses.fields(LlaraConfig)}
-        trained = "sequence" in self.train.objective.trains
+        trained = "sequence" in self.train.trains
         own["sequence"] = dataclasses.replace(self.sequence, head=self.sequence.head or trained)
         return LlaraConfig(**own)
 
@@ -134,6 +136,8 @@ def _with_overrides(content: dict[str, Any], overrides: Sequence[str], *, where:
     changed = copy.deepcopy(content)
     for option in options:
         option.apply(changed)
+    for option in options:
+        refuse_overruled(option, changed)
     _split_as_meant(changed)
     try:
         return _build(changed)
@@ -166,7 +170,7 @@ def _split_as_meant(content: dict[str, Any]) -> None:
 def _build(content: Mapping[str, Any]) -> RunConfig:
     refuse_unknown_keys(content, RunConfig)
     try:
-        return _adapter().validate_python(content)
+        return _adapter().validate_python(with_whole_stages(content))
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{explain(first, RunConfig, path=first['loc'])}.") from error

@@ -110,7 +110,7 @@ def _judge_shown(scorer: Scorer, task: RankingTask, listener: Listener) -> Judge
 
 def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, listener: Listener) -> Judged | None:
     """Free generation on the first draws, if it was trained for and asked for."""
-    if config.evaluate.generation_draws == 0 or "answer" not in config.train.objective.trains:
+    if config.evaluate.generation_draws == 0 or "answer" not in config.train.trains:
         return None
     few = task.first_draws(config.evaluate.generation_draws)
     name = model_name(llara, "free generation")
@@ -120,7 +120,7 @@ def _judge_generation(llara: Llara, task: RankingTask, *, config: RunConfig, lis
 
 def trained_scorers(llara: Llara, config: RunConfig) -> list[ScorerName]:
     """Every way of scoring that a run has trained, the default first."""
-    return list(dict.fromkeys((llara.default_scorer, *config.train.objective.trains)))
+    return list(dict.fromkeys((llara.default_scorer, *config.train.trains)))
 
 
 def example_prompts(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -170,6 +170,8 @@ def fingerprint(config: RunConfig, dataset: Dataset) -> str:
     settings = {**config_to_dict(config), "output": ""}
     settings.pop("evaluate")
     settings["data"].pop("allow_leaks")
+    if not config.train.stages:  # as runs were identified before there were any
+        settings["train"].pop("stages")
     content = [settings, *fingerprint_data(dataset)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -186,8 +188,12 @@ def write_manifest(
     timings: dict[str, float],
     *,
     leakage: Sequence[LeakageFinding] = (),
+    stages: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """What a reader needs to trust or repeat the run; leaks among the findings are known ones."""
+    """What a reader needs to trust or repeat the run; leaks among the findings are known ones.
+
+    `stages` is what each stage of the training came to, where there were several.
+    """
     content = {
         "versions": {name: version(name) for name in _LIBRARIES},
         "python": sys.version.split()[0],
@@ -200,6 +206,7 @@ def write_manifest(
         "fingerprint": fingerprint(config, dataset),
         "known_leaks": [asdict(finding) for finding in leakage if finding.level == "leak"],
         "seconds": timings,
+        **({"stages": list(stages)} if stages else {}),
     }
     replace_text(folder / MANIFEST_FILE, json.dumps(content, indent=2, default=str))
 

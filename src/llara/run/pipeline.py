@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llara.leakage import LeakageFinding
 from llara.model import Llara
+from llara.recommender import FoldRecommenders
 from llara.run.choices import trained_scorer, uses_behavior
 from llara.run.config import RunConfig
 from llara.run.evaluation import Evaluated
@@ -88,10 +89,10 @@ def train_run(
         _describe(run, material, leakage, watch)
         llara = _start_model(material, place, watch, start=start)
         folds = watch.run(FoldsStage(material, llara.recommender, made=start), place)
-        training = watch.run(TrainStage(material, llara, folds), place)
+        training = _train(material, llara, folds, place, watch)
         watch.run(CalibrateStage(material, llara), place)
         evaluated = watch.run(EvaluateStage(material, llara, leakage), place)
-        _complete(run, material, leakage, watch)
+        _complete(run, material, leakage, watch, training)
     return FinishedRun(run.final, evaluated, training, watch.seconds)
 
 
@@ -131,12 +132,28 @@ def _new_model(material: Material, place: Place, watch: Stopwatch) -> Llara:
     return watch.run(PracticeStage(material, llara), place)
 
 
-def _complete(run: RunFolder, material: Material, leakage: tuple[LeakageFinding, ...], watch: Stopwatch) -> None:
+def _train(
+    material: Material, llara: Llara, folds: FoldRecommenders | None, place: Place, watch: Stopwatch
+) -> TrainReport:
+    """Every stage of the training, each from the best weights of the one before."""
+    reports: list[TrainReport] = []
+    for number in range(len(material.config.train.in_stages())):
+        first_step = sum(report.steps for report in reports)
+        reports.append(watch.run(TrainStage(material, llara, folds, number=number, first_step=first_step), place))
+    return TrainReport.of_stages(reports)
+
+
+def _complete(
+    run: RunFolder, material: Material, leakage: tuple[LeakageFinding, ...], watch: Stopwatch, training: TrainReport
+) -> None:
     """What a finished run has besides what its stages have left; then it takes its place."""
     if not leads():
         return
     write_histories(run.partial, material.dataset)
     for folder in (_START_FOLDER, FOLDS_FOLDER):
         shutil.rmtree(run.partial / folder, ignore_errors=True)
-    write_manifest(run.partial, material.config, material.dataset, watch.seconds, leakage=leakage)
+    write_manifest(
+        run.partial, material.config, material.dataset, watch.seconds, leakage=leakage,
+        stages=[stage.as_json() for stage in training.stages],
+    )  # fmt: skip
     run.finish()

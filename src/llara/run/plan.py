@@ -24,8 +24,9 @@ from llara.run.stages.probing import Budget
 
 _PROBE_SECONDS = 24.0
 """Of all probes: with loading the program and the data, a plan is there within a minute."""
-_SHARES = (2.0, 3.0, 2.0, 5.0, 3.0)
-"""Of recommender, backbone, practice, training, evaluation; what one leaves is for those after it."""
+_BEFORE, _TRAINING, _AFTER = (2.0, 3.0, 2.0), 5.0, (3.0,)
+"""Shares of recommender, backbone and practice, of all stages of the training, of evaluation; what one leaves is for
+those after it."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,19 @@ def plan_run(config: RunConfig) -> Plan:
     started = time.perf_counter() - time.process_time()  # the program itself has been loaded meanwhile
     material = read_material(config)
     plans = [StagePlan("start", "loading program and data", time.perf_counter() - started)]
-    budget = Budget(_PROBE_SECONDS, _SHARES)
+    count = len(config.train.in_stages())
+    budget = Budget(_PROBE_SECONDS, (*_BEFORE, *[_TRAINING / count] * count, *_AFTER))
     recommender = RecommenderStage(material).probe(budget.next())
     folds = FoldsStage(material, recommender.value, whole_fit=recommender.plan).probe(0.0)
     model = AdaptStage(material, recommender.value).probe(budget.next())
     practice = PracticeStage(material, model.value).probe(budget.next())
     model.value.uses_behavior = uses_behavior(config)
     model.value.default_scorer = trained_scorer(config)
-    training = TrainStage(material, model.value, None).probe(budget.next())
-    calibration = CalibrateStage(material, model.value, training=training.plan).probe(0.0)
-    evaluation = EvaluateStage(material, model.value, training=training.plan).probe(budget.next())
-    found = [recommender, folds, model, practice, training, calibration, evaluation]
+    training = [TrainStage(material, model.value, None, number=place).probe(budget.next()) for place in range(count)]
+    trained = tuple(probed.plan for probed in training if probed.plan is not None)
+    calibration = CalibrateStage(material, model.value, training=trained).probe(0.0)
+    evaluation = EvaluateStage(material, model.value, training=trained).probe(budget.next())
+    found = [recommender, folds, model, practice, *training, calibration, evaluation]
     plans += [probed.plan for probed in found if probed.plan is not None and probed.plan.seconds > 0]
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"

@@ -181,11 +181,12 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[str] | None:
         return None
     if scorer == "auto":
         return [trained_scorer(opened.config)]
-    trained = opened.config.train.objective.trains
-    if scorer in HEADS and scorer not in trained:
+    train = opened.config.train
+    if scorer in HEADS and scorer not in train.trains:
+        names = " and ".join(f"'{stage.objective.name}'" for stage in train.in_stages())
         raise ConfigError(
             f"--scorer {scorer} needs a trained {scorer} head; this run's train.objective.name is "
-            f"'{opened.config.train.objective.name}'. Use --scorer {trained[0]}, or train with an objective "
+            f"{names}. Use --scorer {train.trains[0]}, or train with an objective "
             f"that trains the head, such as {scorer}."
         )
     return [scorer]

@@ -121,7 +121,10 @@ def read_override(text: str, kind: type) -> Override:
         if not (isinstance(bare, type) and dataclasses.is_dataclass(bare)):
             if _is_free(bare):  # whoever registered it knows its keys
                 return Override(text, path, _plain(value, text))
-            raise ConfigError(f"--set {text}: '{'.'.join(path[:place])}' holds a value, not settings.")
+            above = ".".join(path[:place])
+            if typing.get_origin(bare) is tuple:
+                raise ConfigError(f"--set {text}: '{above}' is a list: give it as a whole, --set '{above}=[...]'.")
+            raise ConfigError(f"--set {text}: '{above}' holds a value, not settings.")
         if part not in hints_of(bare):
             raise ConfigError(f"--set {text}: {_unknown(part, bare, prefix=path[:place])}")
         known = hint_at(kind, path[: place + 1])

@@ -1,7 +1,8 @@
 """Curriculum, objectives, optimizer and the training loop."""
 
+from llara.train.config import TrainConfig, TrainStageConfig
 from llara.train.curriculum import CurriculumConfig, draw_hybrid, hybrid_probability
-from llara.train.loop import StepRecord, TrainConfig, Trainer, TrainReport
+from llara.train.loop import StepRecord, Trainer
 from llara.train.objectives import (
     Objective,
     ObjectiveConfig,
@@ -14,7 +15,7 @@ from llara.train.objectives import (
 from llara.train.optimizer import OptimizerConfig, learning_rate
 from llara.train.practice import Phase, PracticeConfig, practise
 from llara.train.rows import TrainingPrior, WindowConfig
-from llara.train.state import has_checkpoint
+from llara.train.stages import StagePlace, TrainReport
 from llara.train.tracking import METRICS_FILE, Record, read_metrics
 
 __all__ = [
@@ -27,15 +28,16 @@ __all__ = [
     "PracticeConfig",
     "PromptKind",
     "Record",
+    "StagePlace",
     "StepRecord",
     "TrainConfig",
     "TrainReport",
+    "TrainStageConfig",
     "Trainer",
     "TrainingPrior",
     "WindowConfig",
     "answer_losses",
     "draw_hybrid",
-    "has_checkpoint",
     "hybrid_probability",
     "learning_rate",
     "listwise_losses",

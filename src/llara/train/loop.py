@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,16 @@ import torch
 from accelerate import Accelerator
 
 from llara.data import Examples, IntArray, Sequences
-from llara.data.limits import NonNegativeInt, PositiveInt, PositiveNumber, check_limits
 from llara.errors import CheckpointError, ConfigError, DivergenceError
 from llara.model import Llara, autocast
 from llara.train.batches import BatchPlan
-from llara.train.curriculum import BoolArray, CurriculumConfig, draw_hybrid, hybrid_probability
+from llara.train.config import TrainConfig
+from llara.train.curriculum import BoolArray, draw_hybrid, hybrid_probability
 from llara.train.draws import Draws
-from llara.train.objectives import ObjectiveConfig
-from llara.train.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
+from llara.train.optimizer import build_optimizer, learning_rate, set_learning_rate
 from llara.train.ranks import Ranks
-from llara.train.rows import TrainingPrior, TrainingRows, WindowConfig, candidate_rows, window_rows
+from llara.train.rows import TrainingPrior, TrainingRows, candidate_rows, window_rows
+from llara.train.stages import ALONE, StagePlace, TrainReport
 from llara.train.state import (
     LAST,
     Counters,
@@ -38,33 +38,6 @@ from llara.train.state import (
 from llara.train.tracking import MetricsWriter, Record
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How the model is tuned."""
-
-    epochs: PositiveNumber = 5.0
-    """Passes over the training rows; fractions are allowed."""
-    batch_size: PositiveInt = 128
-    """Examples per optimizer step; windows, each with a target per item, where the objective reads histories alone."""
-    micro_batch_size: PositiveInt = 16
-    """Examples (or windows) per forward pass; gradients accumulate up to batch_size."""
-    num_negatives: PositiveInt = 19
-    """Negatives beside the target in a training prompt; drawn anew each epoch, a function of (seed, epoch, row)."""
-    validations: PositiveInt = 5
-    """How often to validate, evenly over the run; the best is kept."""
-    patience: NonNegativeInt = 0
-    """Stop after this many validations without improvement; 0 never stops early."""
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    windows: WindowConfig = field(default_factory=WindowConfig)
-    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    seed: NonNegativeInt = 0
-    """Seed of the order of rows, of hybrid or text-only, of wordings, of negatives and of dropout."""
-
-    def __post_init__(self) -> None:
-        check_limits(self, "train")
 
 
 @dataclass(frozen=True)
@@ -91,17 +64,6 @@ class StepRecord:
         }
 
 
-@dataclass(frozen=True)
-class TrainReport:
-    """Outcome of a training run; the model holds the best validated weights."""
-
-    steps: int
-    best_step: int
-    best_validation: float
-    seconds: float
-    stopped_early: bool
-
-
 class Trainer:
     """Tunes a `Llara` on examples, alone or with other processes that `accelerate launch` or `torchrun` started.
 
@@ -118,6 +80,11 @@ class Trainer:
         enough: Told of each step; once it says True, training ends there as if that step had been the last one planned.
         prior: What recommenders that did not see the rows think of them; None: the model's own recommender, if the
             model has a prior at all.
+        stage: Which of several stages this is; alone by default.
+
+    Raises:
+        ConfigError: If there is nothing to train on, the data is of the other kind than the objective's, or `config`
+            has stages: each has a trainer of its own.
     """
 
     def __init__(
@@ -132,7 +99,10 @@ class Trainer:
         fingerprint: str = "",
         enough: Callable[[StepRecord], bool] | None = None,
         prior: TrainingPrior | None = None,
+        stage: StagePlace = ALONE,
     ) -> None:
+        if config.stages:
+            raise ConfigError("a Trainer trains one stage: give each of config.in_stages() a Trainer of its own.")
         self.accelerator = Accelerator()
         self.ranks = Ranks(self.accelerator)
         self.llara = llara.to(self.accelerator.device)
@@ -143,6 +113,7 @@ class Trainer:
         self.on_step = on_step
         self.fingerprint = fingerprint
         self.enough = enough
+        self.stage = stage
         self.rows = self._build_rows(examples, prior)
         self.plan = BatchPlan(len(self.rows), config.batch_size, config.seed, self.rows.lengths)
         self.total_steps = max(1, round(config.epochs * self.plan.steps_per_epoch))
@@ -172,11 +143,15 @@ class Trainer:
     def train(self, *, resume: bool = False) -> TrainReport:
         """Run to the end, from the start or from the last checkpoint.
 
+        A stage that is followed by one with a checkpoint has ended: resuming it takes up its best weights alone.
+
         Raises:
             CheckpointError: If `resume` finds no checkpoint, or one of other settings or data.
             DivergenceError: If a loss, a gradient or a weight is not finite. Checkpoints stay as they were, and the
                 model holds the best validated weights, or those that it began with.
         """
+        if resume and self.folder is not None and self.stage.is_over(self.folder):
+            return self._recalled()
         optimizer = build_optimizer(self.llara, self.config.optimizer)
         counters = self._restore(optimizer) if resume else Counters(fingerprint=self.fingerprint)
         # In evaluation mode: precision as launched, but no wrapper that sums gradients, which `Ranks` does.
@@ -184,7 +159,7 @@ class Trainer:
         optimizer = self.accelerator.prepare(optimizer)
         self.ranks.take_weights(self.llara)
         main = self.accelerator.is_main_process
-        writer = MetricsWriter(self.folder if main else None, start_step=counters.step)
+        writer = MetricsWriter(self.folder if main else None, start_step=self.stage.first_step + counters.step)
         started = time.perf_counter()
         ended = False
         try:
@@ -194,7 +169,7 @@ class Trainer:
                 counters, score = self._validated(counters, last=ended)
                 record = replace(record, validation_hit_ratio=score)
                 # Before the checkpoint: a run that dies between the two repeats steps instead of leaving a gap.
-                writer.write(record.as_metrics())
+                writer.write(self.stage.record(record.as_metrics()))
                 if score is not None and main:
                     self._save(optimizer, counters)
                 if self.on_step is not None:
@@ -204,15 +179,31 @@ class Trainer:
             raise
         finally:
             writer.close()
+        return self._ended(counters, time.perf_counter() - started)
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether `folder` has a checkpoint of this stage; it may have been stopped before its first."""
+        return self.folder is not None and self.stage.has_checkpoint(self.folder)
+
+    def _ended(self, counters: Counters, seconds: float) -> TrainReport:
+        """Leave the model with the best weights."""
         load_weights(self.llara, self._best_weights)
         self.llara.history_length = self.rows.history_length
         return TrainReport(
             steps=counters.step,
             best_step=counters.best_step,
             best_validation=counters.best_score,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             stopped_early=counters.step < self.total_steps,
+            objective=self.config.objective.name,
         )
+
+    def _recalled(self) -> TrainReport:
+        """What the stage came to in an earlier attempt: it has ended, and its records are left as they are."""
+        found, counters = self._found_counters()
+        self._best_weights = load_best(found.parent, counters)
+        return self._ended(counters, 0.0)
 
     def _is_enough(self, record: StepRecord) -> bool:
         return self.enough is not None and bool(self.ranks.main_says(self.enough(record)))
@@ -316,24 +307,36 @@ class Trainer:
         )
         if step == 0 and not what.startswith("weight"):
             lower = "No weight has changed yet: set backbone.precision to float32, or use another backbone"
-        checkpoints = self.folder / "checkpoints" if self.folder is not None else None
+        checkpoints = self.stage.checkpoints(self.folder) if self.folder is not None else None
         kept = f" The last checkpoint in {checkpoints} is untouched." if checkpoints and checkpoints.is_dir() else ""
-        where = f"step {step + 1} of {self.total_steps}"
+        where = f"step {step + 1} of {self.total_steps}" + (f", {self.stage}" if self.stage.count > 1 else "")
         return DivergenceError(what, where=where, remedy=f"{lower}, and start anew.{kept}")
 
     def _save(self, optimizer: torch.optim.Optimizer, counters: Counters) -> None:
         if self.folder is None:
             return
-        checkpoints = self.folder / "checkpoints"
+        checkpoints = self.stage.checkpoints(self.folder)
         if counters.best_step == counters.step:
             save_best(checkpoints, self._best_weights, counters)
         save_state(checkpoints / LAST, self.llara, optimizer, counters)
         remove_outdated_best(checkpoints, counters)
 
     def _restore(self, optimizer: torch.optim.Optimizer) -> Counters:
-        checkpoints = self.folder / "checkpoints" if self.folder is not None else None
-        found = find_state(checkpoints / LAST) if checkpoints is not None else None
-        if checkpoints is None or found is None:
+        found, counters = self._found_counters()
+        best_weights = load_best(found.parent, counters)
+        load_state(found, self.llara, optimizer)
+        self._best_weights = best_weights
+        logger.info("resuming after step %d of %d", counters.step, self.total_steps)
+        return counters
+
+    def _found_counters(self) -> tuple[Path, Counters]:
+        """The last checkpoint, and where it stands.
+
+        Raises:
+            CheckpointError: If there is none, or it is one of other settings or data.
+        """
+        found = find_state(self.stage.checkpoints(self.folder) / LAST) if self.folder is not None else None
+        if found is None:
             raise CheckpointError(f"no checkpoint under {self.folder}; run without --resume to start anew.")
         counters = read_counters(found)
         if counters.fingerprint != self.fingerprint:
@@ -341,11 +344,7 @@ class Trainer:
                 f"checkpoint {found} belongs to other settings or data than this run. "
                 "Resume with the config it was started with, or start anew with --force."
             )
-        best_weights = load_best(checkpoints, counters)
-        load_state(found, self.llara, optimizer)
-        self._best_weights = best_weights
-        logger.info("resuming after step %d of %d", counters.step, self.total_steps)
-        return counters
+        return found, counters
 
 
 def _dropout_seed(seed: int, step: int, part: int) -> int:

@@ -16,8 +16,9 @@ from llara.data.limits import NonNegativeInt, NonNegativeNumber, PositiveInt, Po
 from llara.errors import ConfigError, DivergenceError
 from llara.model import Llara
 from llara.prompt import PromptEncoder
+from llara.train.config import TrainConfig
 from llara.train.curriculum import CurriculumConfig
-from llara.train.loop import StepRecord, TrainConfig, Trainer
+from llara.train.loop import StepRecord, Trainer
 from llara.train.objectives import ObjectiveConfig
 from llara.train.optimizer import OptimizerConfig
 

@@ -153,11 +153,6 @@ def find_state(folder: Path) -> Path | None:
     return None
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Whether a run's folder holds a checkpoint to resume from; a run may have been stopped before its first."""
-    return find_state(folder / "checkpoints" / LAST) is not None
-
-
 def read_counters(folder: Path) -> Counters:
     """The counters of a checkpoint.
 

@@ -22,8 +22,8 @@ class EvaluateStage:
     material: Material
     llara: Llara
     leakage: tuple[LeakageFinding, ...] = ()
-    training: StagePlan | None = None
-    """For a plan: what is expected of the training, which ranks rows as well."""
+    training: tuple[StagePlan, ...] = ()
+    """For a plan: what is expected of the training's stages, which rank rows as well."""
     name: str = "evaluation"
     needed: bool = True
 
@@ -45,18 +45,11 @@ class EvaluateStage:
         """Some rows by each scorer, and a batch of generated answers."""
         config, test = self.material.config, self.material.test
         scorers = trained_scorers(self.llara, config)
-        generated = config.evaluate.generation_draws if "answer" in config.train.objective.trains else 0
+        generated = config.evaluate.generation_draws if "answer" in config.train.trains else 0
         share = seconds / (len(scorers) + (1 if generated else 0))
-        known = self.training.row_seconds if self.training is not None else None
+        known = {stage.scorer: stage.row_seconds for stage in self.training}
         parts = [
-            expect_scoring(
-                self.material,
-                self.llara,
-                test,
-                scorer,
-                seconds=share,
-                known=known if scorer == self.llara.default_scorer else None,
-            )
+            expect_scoring(self.material, self.llara, test, scorer, seconds=share, known=known.get(scorer))
             for scorer in scorers
         ]
         if generated:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from llara.model import Llara
+from llara.run.choices import practised_objective
 from llara.run.events import Listener, stage
 from llara.run.material import Material
 from llara.run.stages.probing import GUESSED, Repeats, expect
@@ -39,7 +40,11 @@ class PracticeStage:
         if self.needed:
             with _step_events(place.listener, config.practice.steps) as on_step:
                 practise(
-                    self.llara, config.practice, objective=config.train.objective, seed=config.seed, on_step=on_step
+                    self.llara,
+                    config.practice,
+                    objective=practised_objective(config),
+                    seed=config.seed,
+                    on_step=on_step,
                 )
         return self.llara
 
@@ -84,7 +89,7 @@ class PracticeStage:
 
         equal = tuple(replace(phase, share=1.0, enough=0.0) for phase in phases)
         few = replace(config.practice, steps=steps * len(phases), phases=equal, batch_size=rows)
-        practise(self.llara, few, objective=config.train.objective, seed=config.seed, on_step=on_step)
+        practise(self.llara, few, objective=practised_objective(config), seed=config.seed, on_step=on_step)
         if not repeats:
             return 0.0, 0.0  # the catalog is too small for any phase
         shares = [phase.share for phase in phases[: len(repeats)]]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from llara.model import ScorerName
 from llara.run.events import Listener, ignore
 
 T_co = TypeVar("T_co", covariant=True)
@@ -37,7 +38,8 @@ class StagePlan:
         is_limit: Whether the stage may end earlier: it stops when it no longer gets better, or is good enough.
         uncertainty: By which share of them `seconds` may well be off, judged from the probe alone.
         more_bytes: Memory that it takes beyond what its probe has taken.
-        row_seconds: Of ranking one row of one draw by the model's own scorer, where the probe has done so.
+        row_seconds: Of ranking one row of one draw by `scorer`, where the probe has done so.
+        scorer: See `row_seconds`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class StagePlan:
     uncertainty: float = 0.0
     more_bytes: int = 0
     row_seconds: float | None = None
+    scorer: ScorerName | None = None
 
 
 @dataclass(frozen=True)
