@@ -259,7 +259,9 @@ def test_evaluate_model_gives_the_same_numbers_as_judging(llara: Llara, split: S
     assert report.baseline == "sasrec"
     direct = judge(LlaraScorer(llara, "listwise", batch_size=16), task, name="x").result
     assert (report.results[1].ranks == direct.ranks).all()
-    alone = package.evaluate_model(llara, split.test, task.draws[:1])
+    assert [sliced.slicing.key for sliced in report.slices] == ["history_length"]
+    alone = package.evaluate_model(llara, split.test, task.draws[:1], train_sequences=split.train_sequences)
+    assert [sliced.slicing.key for sliced in alone.slices] == ["target_count", "history_length"]
     assert [result.name for result in alone.results] == [model_name(llara, llara.default_scorer)]
     assert alone.baseline is None
 

@@ -36,7 +36,7 @@ def _numbers(evaluation: dict[str, Any]) -> dict[str, Any]:
         model["name"]: {key: value for key, value in model.items() if key != "seconds"}
         for model in evaluation["models"]
     }
-    return {"models": models, "candidate_hashes": evaluation["candidate_hashes"]}
+    return {key: evaluation[key] for key in ("candidate_hashes", "slices")} | {"models": models}
 
 
 def test_installed_command_prints_its_help_and_exits_with_zero() -> None:
@@ -164,6 +164,28 @@ def test_predictions_hold_a_line_per_draw_and_row(world: "World") -> None:
     assert all(target in candidates for target, candidates in frame.select("target_id", "candidate_ids").rows())
     hits = json.loads((world.hybrid / "evaluation.json").read_text())["summary"]["models"][2]["hits"]
     assert (frame["rank"] == 1).sum() == hits
+
+
+def test_rows_are_sliced_by_how_often_training_users_took_the_target(trained: "Trained") -> None:
+    world = trained.world
+    log = pl.read_csv(world.folder / "log.csv")
+    counts = log.filter(pl.col("user_id") <= 32)["item_id"].value_counts()  # the first 8 of 10 users train
+    times = dict(counts.rows())
+    frame = pl.read_parquet(world.hybrid / "predictions" / "hybrid-llara-listwise.parquet")
+    frequent = np.array([times.get(target, 0) for target in frame["target_id"]])
+    hits = (frame["rank"] == 1).to_numpy()
+    found = trained.hybrid.json()
+    by_count, by_length = found["evaluation"]["slices"]
+    assert (by_count["by"], by_length["by"]) == ("target_count", "history_length")
+    for one in by_count["slices"]:
+        inside = (frequent >= one["low"]) & (frequent <= (one["high"] or np.inf))
+        assert one["rows"] * 2 == inside.sum(), "two draws of each row"
+        (model,) = (model for model in one["models"] if model["name"] == "hybrid LLaRA (listwise)")
+        assert model["hr@1"] == pytest.approx(hits[inside].mean())
+        assert model["versus_baseline"]["num_rows"] == one["rows"]
+    assert sum(one["rows"] for one in by_count["slices"]) == 4
+    assert [(one["bucket"], one["rows"]) for one in by_length["slices"]] == [("6+", 4)], "users have 8 items"
+    assert found["generation"]["slices"][0]["slices"][0]["models"][0]["name"] == "hybrid LLaRA (free generation)"
 
 
 def test_report_shows_every_model_and_no_title_acts_as_markup(world: "World") -> None:

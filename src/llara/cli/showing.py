@@ -6,6 +6,8 @@ from rich.text import Text
 from llara.cli import console
 from llara.cli.times import show_times
 from llara.evaluate import EvaluationReport, PairedTest, results_table
+from llara.evaluate.slice_tables import slice_table
+from llara.evaluate.slices import TARGET_COUNT
 from llara.evaluate.tables import format_interval
 from llara.run.evaluation import Evaluated
 from llara.run.quickstart import Quickstart
@@ -20,11 +22,20 @@ def show_table(report: EvaluationReport) -> None:
 
 
 def show_evaluation(evaluated: Evaluated) -> None:
-    """The results table, free generation below it if there was any, and what the numbers must not be read without."""
+    """The results table, the same where targets are rare, free generation if it has a table of its own, known leaks."""
     show_table(evaluated.report)
+    show_rare_targets(evaluated.report)
     if evaluated.generation is not None:
         show_table(evaluated.generation)
     show_known_leaks(evaluated.report)
+
+
+def show_rare_targets(report: EvaluationReport) -> None:
+    """HR@1 by how often the target occurs in training, unless all targets are in one bucket."""
+    for sliced in report.slices:
+        if sliced.slicing == TARGET_COUNT and len(sliced.slices) > 1:
+            console.out.print()
+            console.out.print(slice_table(sliced, baseline=report.baseline, compact=console.out.width < _NARROW))
 
 
 def show_known_leaks(report: EvaluationReport) -> None:

@@ -22,6 +22,7 @@ from llara.evaluate.report import render_report, write_report
 from llara.evaluate.results import EvaluationReport, compare_results
 from llara.evaluate.scorers import SCORERS, LlaraScorer, ScorerMaterial, model_name, register_scorer
 from llara.evaluate.settings import EvaluateConfig
+from llara.evaluate.slices import SLICINGS, Slice, SlicedModel, SlicedResults, Slicing, behavior_of
 from llara.evaluate.statistics import (
     Interval,
     PairedTest,
@@ -45,6 +46,7 @@ from llara.evaluate.tasks import (
 
 __all__ = [
     "SCORERS",
+    "SLICINGS",
     "TASKS",
     "Asked",
     "BoolArray",
@@ -66,9 +68,14 @@ __all__ = [
     "ReportContent",
     "ScorerMaterial",
     "SequentialTask",
+    "Slice",
+    "SlicedModel",
+    "SlicedResults",
+    "Slicing",
     "Task",
     "TaskMaterial",
     "Verdict",
+    "behavior_of",
     "bootstrap_interval",
     "build_task",
     "calibrate_prior",

@@ -9,6 +9,7 @@ from functools import partial
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,10 +23,15 @@ from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, TrainingMetrics
 from llara.evaluate.metrics import FloatArray
 from llara.evaluate.results import EvaluationReport
+from llara.evaluate.slices import SlicedResults
 
 # Each color stands for one CSS variable of the report, so that inline figures follow light and dark mode.
-INK, MUTED, LINE, ACCENT, SECOND = "#1b1e23", "#5c6470", "#d5d9df", "#1f63b5", "#b4500f"
-_CSS_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--second"}
+INK, MUTED, LINE, ACCENT, SECOND, GOOD = "#1b1e23", "#5c6470", "#d5d9df", "#1f63b5", "#b4500f", "#17703a"
+_CSS_VARIABLES = {
+    INK: "--ink", MUTED: "--muted", LINE: "--line", ACCENT: "--accent", SECOND: "--second", GOOD: "--good"
+}  # fmt: skip
+_LINES = (("solid", "o"), ((0, (4, 2)), "s"), ((0, (1, 1.5)), "^"))
+"""Dash and marker of the models of a slice figure: other ones where the colors are used up."""
 _WIDTH = 4.8  # inches: readable both in half of a wide page and on a phone
 _FONT_SIZE = 9.0
 _BETWEEN = " A dashed line stands where a stage begins: numbers on its two sides need not compare."
@@ -60,6 +66,7 @@ def report_figures(content: ReportContent) -> list[NamedFigure]:
             f"{report.num_candidates} candidates ({report.random_hit_ratio:.3f}).",
             hit_ratio_figure(report),
         ),
+        *(_slice_figure_of(report, sliced) for sliced in report.slices),
         _optional(
             "validation_hr_at_1",
             "Learning curve",
@@ -113,6 +120,62 @@ def hit_ratio_figure(report: EvaluationReport) -> Figure:
     axes.set_xlabel("HR@1")
     axes.grid(axis="x", color=LINE, linewidth=0.8)
     return figure
+
+
+def slice_figure(report: EvaluationReport, sliced: SlicedResults) -> Figure | None:
+    """HR@1 with intervals in each bucket, a line per model; None where all rows are in one bucket."""
+    if len(sliced.slices) < 2:
+        return None
+    count = len(report.results)
+    figure, axes = _new_figure(height=2.7 + 0.17 * count)
+    places = np.arange(len(sliced.slices))
+    for number, (models, style) in enumerate(zip(sliced.by_model(), _line_styles(report), strict=True)):
+        at = places + 0.5 * ((number + 0.5) / count - 0.5)  # side by side, so that no interval hides another
+        values = [model.hit_ratio for model in models]
+        name = models[0].name + (" (baseline)" if models[0].name == report.baseline else "")
+        axes.plot(at, values, linewidth=1.4, markersize=4.5, label=_shorten(name), **style)
+        for place, model in zip(at, models, strict=True):
+            if model.interval is not None:
+                axes.plot([place] * 2, [model.interval.low, model.interval.high], color=style["color"], linewidth=1.4)
+    guess = [report.random_hit_ratio] * 2
+    axes.plot([places[0] - 0.4, places[-1] + 0.4], guess, color=MUTED, linestyle=(0, (2.5, 1.5)), linewidth=1, zorder=0)
+    axes.set_xticks(places, [f"{one.bucket.label}\n{one.rows:,} row{'s'[: one.rows != 1]}" for one in sliced.slices])
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # room for dots at 0
+    axes.set_ylabel("HR@1")
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
+    legend = figure.legend(
+        loc="outside lower left", frameon=False, labelcolor=INK, fontsize=_FONT_SIZE - 1, handlelength=3.5
+    )
+    for text in legend.get_texts():
+        _plain(text)
+    return figure
+
+
+def _slice_figure_of(report: EvaluationReport, sliced: SlicedResults) -> NamedFigure | None:
+    return _optional(
+        slice_figure_name(sliced),
+        f"HR@1 {sliced.slicing.title}",
+        f"Dots are HR@1, bars its {report.level:.0%} interval. The thin dashed line is a blind guess.",
+        slice_figure(report, sliced),
+    )
+
+
+def slice_figure_name(sliced: SlicedResults) -> str:
+    """File stem of its figure."""
+    return f"hr_at_1_by_{sliced.slicing.key}"
+
+
+def _line_styles(report: EvaluationReport) -> list[dict[str, Any]]:
+    """Color and dash of each model: gray for the baseline, and for the others in the order of their hits."""
+    others = sorted((result.hits, result.name) for result in report.results if result.name != report.baseline)
+    order = [name for _, name in reversed(others)]
+    styles = [
+        {"color": color, "linestyle": dash, "marker": marker}
+        for dash, marker in _LINES
+        for color in (ACCENT, SECOND, GOOD, INK)
+    ]
+    chosen = {name: styles[place % len(styles)] for place, name in enumerate(order)}
+    return [chosen.get(result.name, {"color": MUTED, "linestyle": "solid", "marker": "o"}) for result in report.results]
 
 
 def loss_figure(metrics: TrainingMetrics) -> Figure | None:

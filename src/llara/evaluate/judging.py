@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llara.data import CandidateSet, Examples
+from llara.data import CandidateSet, Examples, Sequences
 from llara.errors import DataError
 from llara.evaluate.metrics import FloatArray
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.predictions import Predictions, predictions_from_choices, predictions_from_scores
 from llara.evaluate.results import EvaluationReport, compare_results
 from llara.evaluate.scorers import LlaraScorer, check_scores
+from llara.evaluate.slices import behavior_of
 from llara.evaluate.task import RankingTask
 from llara.model import Llara, ScorerName, chosen_columns, generate_answers
 from llara.recommender import Progress, Recommender, RecommenderScorer, Scorer
@@ -36,6 +37,7 @@ def evaluate_model(
     *,
     scorer: ScorerName | None = None,
     baseline: Recommender | None = None,
+    train_sequences: Sequences | None = None,
     batch_size: int = 16,
 ) -> EvaluationReport:
     """Rank candidate sets with LLaRA, and with a recommender beside it.
@@ -46,6 +48,7 @@ def evaluate_model(
         candidates: Frozen sets of those rows, one per draw, each [N, C]; see `llara.data.draw_candidates`.
         scorer: How LLaRA scores; None: what it was trained for.
         baseline: Judged on the same candidates; the report tests LLaRA against it.
+        train_sequences: What was learned from; the report then also says how rare targets are ranked.
         batch_size: Prompts per forward pass.
 
     Raises:
@@ -63,7 +66,11 @@ def evaluate_model(
     judged = [judge(LlaraScorer(llara, scorer or llara.default_scorer, batch_size=batch_size), task)]
     if baseline is not None:
         judged.insert(0, judge(RecommenderScorer(baseline), task))
-    return compare_results([entry.result for entry in judged], baseline=baseline.name if baseline is not None else None)
+    return compare_results(
+        [entry.result for entry in judged],
+        baseline=baseline.name if baseline is not None else None,
+        sliced_by=behavior_of(examples, train_sequences),
+    )
 
 
 def judge(scorer: Scorer, task: RankingTask, *, name: str | None = None, on_progress: Progress | None = None) -> Judged:

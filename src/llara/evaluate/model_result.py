@@ -1,7 +1,7 @@
 """What one model achieved on every row of every candidate draw."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -159,6 +159,15 @@ class ModelResult:
     def ranks_candidates(self) -> bool:
         """Whether all candidates were ordered, so that metrics beyond the first place mean something."""
         return self.task != "free generation"
+
+    def of_rows(self, rows: IntArray) -> "ModelResult":
+        """The same model on some of the rows, >= 1 of them, in the given order; candidate hashes and seconds stay."""
+        return replace(
+            self,
+            ranks=self.ranks[:, rows],
+            valid=None if self.valid is None else self.valid[:, rows],
+            users=None if self.users is None else np.unique(self.users[rows], return_inverse=True)[1],
+        )
 
     def row_hits(self, k: int = 1) -> FloatArray:
         """Each row's hits within the first `k`, averaged over draws, shape [N]."""

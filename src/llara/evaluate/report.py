@@ -10,6 +10,7 @@ from markupsafe import Markup
 from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, Setting
 from llara.evaluate.results import EvaluationReport
+from llara.evaluate.slice_tables import bucket_counts, slice_remarks, slice_rows
 from llara.evaluate.tables import column_titles, table_caption, table_rows
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def write_report(path: Path, content: ReportContent, *, figures: "Sequence[Named
 
 def render_report(content: ReportContent, *, figures: "Sequence[NamedFigure] | None" = None) -> str:
     """The report as HTML. Titles, prompts, names and settings are escaped: nothing in them can act."""
-    from llara.evaluate.figures import figure_svg, report_figures  # noqa: PLC0415  (slow to import)
+    from llara.evaluate.figures import figure_svg, report_figures, slice_figure_name  # noqa: PLC0415  (slow to import)
 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -64,6 +65,8 @@ def render_report(content: ReportContent, *, figures: "Sequence[NamedFigure] | N
     report = content.evaluation
     # The only trusted markup: matplotlib escapes the names it draws
     drawn = [(named, Markup(figure_svg(named))) for named in figures or report_figures(content)]
+    by_name = {figure[0].name: figure for figure in drawn[1:]}
+    slices = [(sliced, by_name.pop(slice_figure_name(sliced), None)) for sliced in report.slices]
     return environment.get_template("report.html").render(
         content=content,
         report=report,
@@ -71,7 +74,11 @@ def render_report(content: ReportContent, *, figures: "Sequence[NamedFigure] | N
         rows=table_rows(report),
         caption=table_caption(report),
         headline_figure=drawn[0],
-        training_figures=drawn[1:],
+        slices=slices,
+        slice_rows=slice_rows,
+        slice_remarks=slice_remarks,
+        bucket_counts=bucket_counts,
+        training_figures=list(by_name.values()),
         kinds=model_kinds(report),
         has_generation=any(not result.ranks_candidates for result in report.results),
         settings=setting_groups(content.settings),

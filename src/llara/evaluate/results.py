@@ -3,15 +3,18 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from llara.data import IntArray
 from llara.data.files import write_atomically
 from llara.errors import DataError
 from llara.evaluate.model_result import ModelResult
+from llara.evaluate.slices import SLICINGS, SlicedResults, slice_results
 from llara.evaluate.statistics import Interval, PairedTest, paired_test
 from llara.evaluate.tasks import SEQUENTIAL, metrics_of
 from llara.leakage import LeakageFinding
@@ -30,6 +33,7 @@ class EvaluationReport:
         level: Confidence of all intervals.
         known_leaks: Leaks of the data that were allowed: what the numbers measure beside what they should.
         task: Name of the task, whose metrics tables show.
+        sliced_by: What rows are told apart by, by the key of its slicing (see `behavior_of`), each of shape [N].
     """
 
     results: tuple[ModelResult, ...]
@@ -38,6 +42,7 @@ class EvaluationReport:
     level: float = 0.95
     known_leaks: tuple[LeakageFinding, ...] = ()
     task: str = SEQUENTIAL.name
+    sliced_by: Mapping[str, IntArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -51,6 +56,8 @@ class EvaluationReport:
             raise DataError(f"no result is named '{unknown[0]}'; there are: {', '.join(names)}")
         for other in self.results[1:]:
             _require_same_candidates(self.results[0], other)
+        for key, values in self.sliced_by.items():
+            _require_sliceable(key, values, rows=self.rows)
 
     @property
     def num_candidates(self) -> int:
@@ -77,6 +84,14 @@ class EvaluationReport:
         """HR@1 of a blind guess, 1 / C."""
         return 1 / self.num_candidates
 
+    @cached_property
+    def slices(self) -> tuple[SlicedResults, ...]:
+        """The results in buckets of rows, one for each entry of `sliced_by`."""
+        return tuple(
+            slice_results(SLICINGS[key], values, self.results, baseline=self.baseline, level=self.level)
+            for key, values in self.sliced_by.items()
+        )
+
     def result(self, name: str) -> ModelResult:
         """The result of the model of that name."""
         for result in self.results:
@@ -98,6 +113,7 @@ class EvaluationReport:
             "level": self.level,
             "known_leaks": [asdict(leak) for leak in self.known_leaks],
             "models": [_model_summary(self, result) for result in self.results],
+            "slices": [sliced.summary() for sliced in self.slices],
         }
 
     def to_json(self) -> str:
@@ -111,6 +127,7 @@ class EvaluationReport:
             "comparisons": {name: asdict(test) for name, test in self.comparisons.items()},
             "known_leaks": [asdict(leak) for leak in self.known_leaks],
             "models": [_model_content(result) for result in self.results],
+            "sliced_by": {key: values.tolist() for key, values in self.sliced_by.items()},
         }
         return json.dumps(content, allow_nan=False, ensure_ascii=False)
 
@@ -132,8 +149,15 @@ class EvaluationReport:
             results = tuple(_result_from(model) for model in content["models"])
             comparisons = {name: _test_from(test) for name, test in content["comparisons"].items()}
             leaks = tuple(LeakageFinding(**leak) for leak in content.get("known_leaks", []))
+            sliced_by = {key: np.array(values) for key, values in content.get("sliced_by", {}).items()}
             return cls(
-                results, content["baseline"], comparisons, content["level"], leaks, content.get("task", SEQUENTIAL.name)
+                results,
+                content["baseline"],
+                comparisons,
+                content["level"],
+                leaks,
+                content.get("task", SEQUENTIAL.name),
+                sliced_by,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
@@ -162,7 +186,12 @@ class EvaluationReport:
 
 
 def compare_results(
-    results: Sequence[ModelResult], *, baseline: str | None = None, level: float = 0.95, seed: int = 0
+    results: Sequence[ModelResult],
+    *,
+    baseline: str | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    sliced_by: Mapping[str, IntArray] | None = None,
 ) -> EvaluationReport:
     """Put results side by side and test each against the baseline, usually the recommender.
 
@@ -171,11 +200,12 @@ def compare_results(
         baseline: Name of the result to compare with; None compares nothing.
         level: Confidence of the intervals.
         seed: Of the resampling.
+        sliced_by: What rows are told apart by in the report's slices, see `behavior_of`; None: there are none.
 
     Raises:
         DataError: If the results were not made on the same candidates or the baseline is not among them.
     """
-    alone = EvaluationReport(tuple(results), baseline, {}, level)
+    alone = EvaluationReport(tuple(results), baseline, {}, level, sliced_by=sliced_by or {})
     if baseline is None:
         return alone
     reference = alone.result(baseline).row_hits()
@@ -185,7 +215,21 @@ def compare_results(
         for result in alone.results
         if result.name != baseline
     }
-    return EvaluationReport(alone.results, baseline, comparisons, level)
+    return replace(alone, comparisons=comparisons)
+
+
+def _require_sliceable(key: str, values: IntArray, *, rows: int) -> None:
+    if key not in SLICINGS:
+        raise DataError(f"rows are told apart by one of {', '.join(SLICINGS)}, found '{key}'")
+    found = f"{values.dtype} values of shape {values.shape}"
+    if values.shape == (rows,) and values.dtype.kind in "iu":
+        if values.min() >= 0:
+            return
+        found = f"numbers from {values.min()}"
+    raise DataError(
+        f"expected a whole number >= 0 as {key} of each of the {rows} rows, found {found}. Take those of the rows that "
+        "were judged."
+    )
 
 
 def _require_same_candidates(first: ModelResult, other: ModelResult) -> None:

@@ -137,6 +137,16 @@ def format_interval(interval: Interval | None, *, signed: bool = False) -> str:
     return "–" if interval is None else f"[{interval.low:{form}}, {interval.high:{form}}]"
 
 
+def format_test(test: PairedTest) -> str:
+    """The difference and what the rows say of it, such as "+0.031 ▲ better"."""
+    return f"{test.difference:+.3f} {_SIGNS[test.verdict]}"
+
+
+def mark_of(test: PairedTest | None) -> str:
+    """▲ better, ▼ worse, or a space where the rows cannot tell or nothing is compared."""
+    return {"better": "▲", "worse": "▼"}.get(test.verdict if test is not None else "", " ")
+
+
 def _cells(report: EvaluationReport, result: ModelResult) -> tuple[str, ...]:
     return (
         result.name,
@@ -152,7 +162,7 @@ def _versus(report: EvaluationReport, result: ModelResult) -> str:
     if result.name == report.baseline:
         return "baseline"
     test: PairedTest | None = report.comparisons.get(result.name)
-    return "–" if test is None else f"{test.difference:+.3f} {_SIGNS[test.verdict]}"
+    return "–" if test is None else format_test(test)
 
 
 def _escape_markdown(text: str) -> str:

@@ -12,6 +12,7 @@ from llara.evaluate import (
     Judged,
     RankingTask,
     ScorerMaterial,
+    behavior_of,
     compare_results,
     judge,
     judge_generation,
@@ -64,7 +65,7 @@ def evaluate_run(
 
     Args:
         llara: Trained model with its recommender.
-        split: Its training part gives the popularity.
+        split: Its training part gives the popularity, and how often each target occurs there.
         task: Rows and frozen candidates.
         config: Draws of free generation, batch size, examples.
         scorers: Names of `SCORERS`, judged beside popularity and the recommender; None: every way that LLaRA was
@@ -83,12 +84,14 @@ def evaluate_run(
     known = tuple(finding for finding in leakage if finding.level == "leak")
     together = written is not None and written.result.draws == len(task.draws)
     table = [*judged, written] if written is not None and together else judged
-    compared = compare_results([entry.result for entry in table], baseline=llara.recommender.name)
+    sliced_by = behavior_of(task.examples, split.train_sequences)
+    compared = compare_results([entry.result for entry in table], baseline=llara.recommender.name, sliced_by=sliced_by)
     generation = None
     if written is not None:
         judged.append(written)
         if not together:
-            generation = replace(compare_results([written.result]), known_leaks=known, task=task.task)
+            alone = compare_results([written.result], sliced_by=sliced_by)
+            generation = replace(alone, known_leaks=known, task=task.task)
     by_name = {entry.result.name: entry for entry in judged}
     examples = example_prompts(llara, task, by_name, count=config.evaluate.examples)
     report = replace(compared, known_leaks=known, task=task.task)

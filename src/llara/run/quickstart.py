@@ -211,10 +211,10 @@ def _own_start(folder: Path) -> Iterator[Path]:
 
 def _side_by_side(text_only: FinishedRun, hybrid: FinishedRun) -> EvaluationReport:
     """Popularity, recommender, text-only and hybrid LLaRA in one report; refuses other candidates."""
-    first = text_only.evaluated.report.results
-    ours = [result for result in hybrid.evaluated.report.results if result.name.startswith("hybrid")]
-    compared = compare_results([*first, *ours], baseline=hybrid.evaluated.report.baseline)
-    return replace(compared, known_leaks=hybrid.evaluated.report.known_leaks)
+    report, first = hybrid.evaluated.report, text_only.evaluated.report.results
+    ours = [result for result in report.results if result.name.startswith("hybrid")]
+    compared = compare_results([*first, *ours], baseline=report.baseline, sliced_by=report.sliced_by)
+    return replace(compared, known_leaks=report.known_leaks)
 
 
 def _save_comparison(hybrid: FinishedRun, report: EvaluationReport, config: RunConfig) -> None:
