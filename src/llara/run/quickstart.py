@@ -14,6 +14,7 @@ from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig, EvaluationReport, compare_results
 from llara.ingest.sample import make_sample
 from llara.model import BackboneConfig, NanoConfig
+from llara.model.backbone import NANO
 from llara.prompt import PromptConfig
 from llara.recommender import FitConfig, RecommenderConfig
 from llara.run.config import DataConfig, RunConfig, override_config
@@ -72,6 +73,21 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
     )
 
 
+def pretrained_config(folder: Path, *, seed: int, backbone: str) -> RunConfig:
+    """The same with a pretrained backbone: shorter texts, an adapter, fewer steps and rows, since each costs more."""
+    small = quickstart_config(folder, seed=seed)
+    return replace(
+        small,
+        backbone=BackboneConfig(path=backbone),
+        # What a pretrained model needs not be told: it knows what these books are about.
+        prompt=PromptConfig(item_text="{title} ({author})", max_title_tokens=12),
+        train=replace(
+            small.train, epochs=0.15, validations=2, optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01)
+        ),
+        evaluate=replace(small.evaluate, rows_limit=400, validation_limit=150),
+    )
+
+
 @dataclass(frozen=True)
 class Quickstart:
     """What the quickstart made.
@@ -118,7 +134,13 @@ class Quickstart:
 
 
 def run_quickstart(
-    folder: Path, *, seed: int, force: bool, overrides: Sequence[str] = (), listener: Listener = ignore
+    folder: Path,
+    *,
+    seed: int,
+    force: bool,
+    backbone: str | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener = ignore,
 ) -> Quickstart:
     """Make the sample, train text-only and hybrid LLaRA on the same recommender and candidates, compare.
 
@@ -126,6 +148,7 @@ def run_quickstart(
         folder: Holds the data and both runs.
         seed: Of readers, models and candidates.
         force: Replace an earlier quickstart in `folder`.
+        backbone: A pretrained model, as `backbone.path`; None: a small one is made from the catalog.
         overrides: Settings to change, such as `train.epochs=2`.
         listener: Told of progress.
 
@@ -133,7 +156,10 @@ def run_quickstart(
         ConfigError: If what it would write to holds something already: a finished quickstart or other run and not
             `force`, or, whatever `force` says, something that llara did not make; or another quickstart is at it.
     """
-    config = override_config(quickstart_config(folder, seed=seed), overrides)
+    config = quickstart_config(folder, seed=seed)
+    if backbone is not None:
+        config = pretrained_config(folder, seed=seed, backbone=backbone)
+    config = override_config(config, overrides)
     text_config = replace(
         config,
         output=str(folder / "text-only"),
@@ -154,7 +180,7 @@ def _run_both(folder: Path, text_config: RunConfig, config: RunConfig, *, seed: 
     else:
         listener(Notice(f"1/4 data in {config.data.folder}, as it is"))
     with _own_start(folder) as start:
-        listener(Notice("2/4 recommenders, and a small language model"))
+        listener(Notice(f"2/4 recommenders, and {_what(config)}"))
         start_seconds = make_start(config, start, listener=listener)
         listener(Notice("3/4 text-only and hybrid LLaRA, from the same start"))
         text_only, hybrid = train_both(text_config, config, start=start, listener=listener)
@@ -162,6 +188,12 @@ def _run_both(folder: Path, text_config: RunConfig, config: RunConfig, *, seed: 
     report = _side_by_side(text_only, hybrid)
     _save_comparison(hybrid, report, config)
     return Quickstart(text_only, hybrid, report, time.perf_counter() - started, start_seconds)
+
+
+def _what(config: RunConfig) -> str:
+    if config.backbone.path == NANO:
+        return "a small language model"
+    return f"the language model of {config.backbone.path}"
 
 
 def _refuse_taken_outputs(folder: Path, runs: Sequence[RunConfig], *, force: bool) -> None:
