@@ -1,11 +1,13 @@
 """Titles are data: whatever they say, they never become structure."""
 
+import copy
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llara.data import Catalog
 from llara.errors import PromptError
@@ -122,6 +124,43 @@ def test_the_frame_of_a_chat_backbone_is_its_markup(tiny_tokenizer: Tokenizers) 
     assert tokenizer.decode(list(frame.prefix)) == "<|im_start|>user\n"
     assert tokenizer.decode(list(frame.suffix)) == "<|im_end|>\n<|im_start|>assistant\n"
     assert frame.end == tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+INVENTING = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if loop.first and m.role != 'system' %}<h>system\nYou are Bot.<e>\n{% endif %}"
+    "<h>{{ m.role }}\n{{ m.content }}<e>\n{% endfor %}{% if add_generation_prompt %}<h>assistant\n{% endif %}"
+)
+PLAIN = INVENTING.replace("<h>system\nYou are Bot.<e>\n", "")
+INSIDE = (
+    "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token }}[I] {{ m.content }} [/I]"
+    "{% else %} {{ m.content }} <e>{% endif %}{% endfor %}"
+)
+ONE_TURN = "{{ raise_exception('one turn') if messages | length > 2 }}" + INVENTING
+
+
+@pytest.mark.parametrize(
+    ("template", "prefix"),
+    [
+        (INVENTING, "<s><h>user\n"),
+        (INVENTING.replace("{{ bos_token }}", ""), "<h>user\n"),
+        (PLAIN, "<s><h>user\n"),
+        (INSIDE, "<s>[I] "),
+        (ONE_TURN, "<s><h>system\nYou are Bot.<e>\n<h>user\n"),
+    ],
+)
+def test_a_system_text_that_the_chat_template_makes_up_is_left_out(
+    template: str, prefix: str, tiny_tokenizer: Tokenizers
+) -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer("chat"))
+    tokenizer.bos_token, tokenizer.chat_template = "<s>", template
+    frame = make_frame(tokenizer, use_chat_template=True)
+    assert list(frame.prefix) == tokenizer(prefix, add_special_tokens=False)["input_ids"]
+
+
+def test_the_real_model_reads_no_made_up_system_text(smollm2: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(smollm2)
+    assert tokenizer.decode(make_frame(tokenizer, use_chat_template=True).prefix) == "<|im_start|>user\n"
 
 
 def test_a_chat_answer_ends_at_the_markup_not_at_the_space_before_it(tiny_tokenizer: Tokenizers) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from llara.errors import PromptError
 
-_BODY_MARK, _ANSWER_MARK = "\u241fbody\u241f", "\u241fanswer\u241f"
+_BODY_MARK, _ANSWER_MARK, _LATER_MARK = "\u241fbody\u241f", "\u241fanswer\u241f", "\u241flater\u241f"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ def opening_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
 def make_frame(tokenizer: PreTrainedTokenizerBase, *, use_chat_template: bool) -> Frame:
     """Find out how this tokenizer opens a text and ends an answer.
 
+    A system message that the chat template makes up, such as the assistant's name or today's date, is left out: it
+    costs tokens in every prompt and says nothing of the task.
+
     Raises:
         PromptError: If the tokenizer has no end token, or `use_chat_template` without a chat template.
     """
@@ -56,7 +60,9 @@ def make_frame(tokenizer: PreTrainedTokenizerBase, *, use_chat_template: bool) -
             "the chat template does not show a message's text exactly once. Use prompt.chat_template: never."
         )
     before, after = asked.split(_BODY_MARK)
-    closing = tokenizer(answered.split(_ANSWER_MARK)[1], add_special_tokens=False)["input_ids"]
+    end_of_answer = answered.split(_ANSWER_MARK)[1]
+    before = _without_invented_text(tokenizer, before, end_of_answer)
+    closing = tokenizer(end_of_answer, add_special_tokens=False)["input_ids"]
     if not closing:
         raise PromptError("the chat template does not end an assistant's message. Use prompt.chat_template: never.")
     markup = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
@@ -65,6 +71,35 @@ def make_frame(tokenizer: PreTrainedTokenizerBase, *, use_chat_template: bool) -
         suffix=tuple(tokenizer(after, add_special_tokens=False)["input_ids"]),
         end=next((token for token in closing if token in markup), closing[0]),
     )
+
+
+def _without_invented_text(tokenizer: PreTrainedTokenizerBase, before: str, end_of_answer: str) -> str:
+    """What the chat template puts before a user's first message, as it would before a later one.
+
+    Args:
+        tokenizer: With a chat template.
+        before: What stands before the first message.
+        end_of_answer: What stands after an assistant's message.
+
+    Returns:
+        `before` as it is where the template does not tell how it opens a user's message.
+    """
+    turns = [("user", _BODY_MARK), ("assistant", _ANSWER_MARK), ("user", _LATER_MARK)]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    try:
+        shown = str(tokenizer.apply_chat_template(messages, tokenize=False))
+    except TemplateError:
+        return before
+    between = shown.partition(_ANSWER_MARK)[2].partition(_LATER_MARK)[0]
+    if not between.startswith(end_of_answer):
+        return before
+    opening = between[len(end_of_answer) :]
+    if not opening or not before.endswith(opening):
+        return before
+    begin = str(tokenizer.bos_token or "")
+    if before[: -len(opening)].removeprefix(begin).strip() == "":
+        return before
+    return opening if not begin or opening.startswith(begin) or not before.startswith(begin) else begin + opening
 
 
 def tokenize_titles(
