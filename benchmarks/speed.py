@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "llara-speed")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--shapes", nargs="+", choices=("135m", "nano"), default=["135m", "nano"])
+    parser.add_argument("--shapes", nargs="+", choices=("135m", "smollm2", "nano"), default=["135m", "nano"])
     parser.add_argument("--output", type=Path, help="JSON file for all figures")
     parser.add_argument("--document", type=Path, help="Markdown file whose tables are replaced")
     parser.add_argument("--picture", type=Path, help="PNG file for the bars")
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _measured(folder: Path, shape: str, precision: str, rounds: int) -> Stages:
     """Figures of each stage: those of its fastest round, with the largest memory of all."""
-    rows = _ROWS if shape == "135m" else _SMALL_ROWS
+    rows = _SMALL_ROWS if shape == "nano" else _ROWS
     found: dict[str, list[dict[str, float]]] = {}
     for _ in range(rounds):
         for stage in ("peak", *rows):

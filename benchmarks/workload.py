@@ -26,12 +26,15 @@ from llara.ingest import import_rows
 from llara.ingest.sample import make_sample
 from llara.model import BackboneConfig, Llara, LlaraConfig
 from llara.model.backbone import LoraSettings
+from llara.model.gguf import cache_folder
 from llara.model.nano import train_tokenizer
 from llara.recommender import RecommenderConfig, build_recommender
 
-ShapeName = Literal["135m", "nano", "tiny"]
+ShapeName = Literal["135m", "smollm2", "nano", "tiny"]
 Precision = Literal["float32", "bfloat16"]
 LASTFM = Path("../shared/data/lastfm")
+SMOLLM2 = cache_folder() / "tests" / "smollm2-135m"
+"""Where `make backbone` puts it."""
 _VOCABULARY = 32_000
 _TITLE_PIECES = 2500
 """Size of the tokenizer's own vocabulary: small, so that prompts take about 243 tokens and answers 2 to 7."""
@@ -57,10 +60,11 @@ class Shape:
 
 SHAPES: dict[ShapeName, Shape] = {
     "135m": Shape(768, 12, 12, 2048),
+    "smollm2": Shape(576, 30, 9, 1536, num_key_heads=3, vocabulary=49_152, ties_embeddings=True),
     "nano": Shape(256, 4, 4, 768),
     "tiny": Shape(32, 2, 2, 64),
 }
-"""`tiny` is for tests."""
+"""`smollm2` is SmolLM2-135M itself, with its own tokenizer, where it was fetched; `tiny` is for tests."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,11 @@ def prepare(folder: Path, shapes: Iterable[ShapeName] = ("135m", "nano", "tiny")
         else:
             make_sample(data, seed=0)
     for name in shapes:
-        if not (folder / name).is_dir():
+        if (folder / name).is_dir():
+            continue
+        if name == "smollm2" and (SMOLLM2 / "config.json").is_file():
+            (folder / name).symlink_to(SMOLLM2.resolve())
+        else:
             _write_backbone(folder / name, SHAPES[name], load_dataset(data))
 
 
