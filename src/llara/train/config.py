@@ -47,8 +47,9 @@ class TrainConfig:
     """Passes over the training rows; fractions are allowed."""
     batch_size: PositiveInt = 128
     """Examples per optimizer step; windows, each with a target per item, where the objective reads histories alone."""
-    micro_batch_size: PositiveInt = 16
-    """Examples (or windows) per forward pass; gradients accumulate up to batch_size."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples (or windows) per forward pass; gradients accumulate up to batch_size. null: as many as the longest one's
+    memory and the memory that is free allow when training begins; a resumed run goes on with as many."""
     num_negatives: PositiveInt = 19
     """Negatives beside the target in a training prompt; drawn anew each epoch, a function of (seed, epoch, row)."""
     validations: PositiveInt = 5

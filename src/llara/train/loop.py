@@ -18,6 +18,7 @@ from llara.train.batches import BatchPlan
 from llara.train.config import TrainConfig
 from llara.train.curriculum import BoolArray, draw_hybrid, hybrid_probability
 from llara.train.draws import Draws
+from llara.train.memory import free_bytes, kept_bytes, rows_that_fit
 from llara.train.optimizer import build_optimizer, learning_rate, set_learning_rate
 from llara.train.ranks import Ranks
 from llara.train.rows import TrainingPrior, TrainingRows, candidate_rows, window_rows
@@ -121,6 +122,7 @@ class Trainer:
             round((place + 1) * self.total_steps / config.validations) for place in range(config.validations)
         }
         self._best_weights = trained_weights(llara)
+        self.rows_at_once = config.micro_batch_size or 0
 
     def _build_rows(self, data: Examples | Sequences, prior: TrainingPrior | None) -> TrainingRows:
         """What the objective is trained on.
@@ -159,6 +161,8 @@ class Trainer:
         optimizer = self.accelerator.prepare(optimizer)
         self.ranks.take_weights(self.llara)
         main = self.accelerator.is_main_process
+        self.rows_at_once = self.config.micro_batch_size or counters.rows_at_once or self.rows_that_fit()
+        counters = replace(counters, rows_at_once=self.rows_at_once)
         writer = MetricsWriter(self.folder if main else None, start_step=self.stage.first_step + counters.step)
         started = time.perf_counter()
         ended = False
@@ -180,6 +184,24 @@ class Trainer:
         finally:
             writer.close()
         return self._ended(counters, time.perf_counter() - started)
+
+    def rows_that_fit(self) -> int:
+        """Rows of a forward pass that memory allows now, by what the longest two keep; alike in all processes."""
+        by_length = np.argsort(-self.rows.lengths(np.arange(len(self.rows)), 0), kind="stable")
+
+        alone, both = self.kept_by(by_length[:1]), self.kept_by(by_length[:2])
+        free = free_bytes(self.accelerator.device)
+        row_bytes = both - alone if both > alone else alone  # what rows share is paid once
+        found = rows_that_fit(row_bytes, free=free, batch_size=self.config.batch_size)
+        chosen = int(self.ranks.main_says(found))
+        logger.debug("%d rows at once: a row keeps %d bytes, %d are free", chosen, row_bytes, free)
+        return chosen
+
+    def kept_by(self, rows: IntArray) -> int:
+        """Bytes that a forward pass of some rows, hybrid, keeps until its gradients are computed."""
+        hybrid = np.ones(len(rows), dtype=np.bool_)
+        with torch.random.fork_rng(devices=[]):
+            return kept_bytes(lambda: self._losses(self.llara, rows, hybrid, 0).sum(), self.llara.parameters())
 
     @property
     def can_resume(self) -> bool:
@@ -257,7 +279,7 @@ class Trainer:
         """
         rank, world = self.ranks.rank, self.ranks.world
         mine = np.arange(rank, len(rows), world)
-        micros = np.split(mine, range(self.config.micro_batch_size, len(mine), self.config.micro_batch_size))
+        micros = np.split(mine, range(self.rows_at_once, len(mine), self.rows_at_once))
         total = 0.0
         for number, places in enumerate(micros):
             if len(places) == 0:

@@ -32,6 +32,7 @@ class Counters:
         best_score: That validation's HR@1; -1 before the first.
         fails: Validations since then that were no better.
         fingerprint: Of settings and data; a run resumes only with the same.
+        rows_at_once: Rows of a forward pass, as they were chosen when the run began; 0: not chosen yet.
     """
 
     step: int = 0
@@ -39,6 +40,7 @@ class Counters:
     best_score: float = -1.0
     fails: int = 0
     fingerprint: str = ""
+    rows_at_once: int = 0
 
 
 def trained_weights(llara: Llara) -> dict[str, Tensor]:

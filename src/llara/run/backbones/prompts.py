@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llara.data import Dataset, Examples, IntArray, split_dataset
@@ -101,18 +99,6 @@ def cost_of_prompts(
 
 
 def _kept_bytes(llara: Llara, row: Examples, negatives: int) -> int:
-    """Memory that the forward pass of one row keeps until its gradients are computed: all tensors but the weights."""
-    weights = {parameter.untyped_storage().data_ptr() for parameter in llara.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
+    """Memory that the forward pass of one row keeps until its gradients are computed."""
     config = TrainConfig(batch_size=1, micro_batch_size=1, epochs=1, validations=1, num_negatives=negatives)
-    trainer = Trainer(llara, row, config=config, validate=lambda _: 0.0)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        trainer.train()
-    return sum(kept.values())
+    return Trainer(llara, row, config=config, validate=lambda _: 0.0).kept_by(np.zeros(1, dtype=np.int64))

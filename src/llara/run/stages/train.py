@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -134,11 +135,18 @@ class TrainStage:
             f"{total} steps of {config.batch_size} rows, {count} validations",
             total * step.seconds + count * validation.seconds,
             uncertainty=max(step.uncertainty, validation.uncertainty),
-            more_bytes=_more_bytes(memory, min(config.micro_batch_size, batch_size), reached=step.size),
+            more_bytes=_more_bytes(memory, min(self.rows_at_once, batch_size), reached=step.size),
             row_seconds=validation.seconds / num_rankings(self.material.validation),
             scorer=self._scorer,
         )
         return Probed(None, plan)
+
+    @cached_property
+    def rows_at_once(self) -> int:
+        """Rows of a forward pass: as set, or as many as there is memory for."""
+        if self.config.micro_batch_size is not None:
+            return self.config.micro_batch_size
+        return Trainer(self.llara, self._rows(), config=self.config, validate=lambda _: 0.0).rows_that_fit()
 
     def _total_steps(self) -> int:
         config, rows = self.config, self._rows()
@@ -150,7 +158,7 @@ class TrainStage:
         config = self.config
         size = batch_size or config.batch_size
         config = replace(
-            config, validations=1, batch_size=size, micro_batch_size=min(size, config.micro_batch_size), epochs=1e6
+            config, validations=1, batch_size=size, micro_batch_size=min(size, self.rows_at_once), epochs=1e6
         )
 
         def enough(record: StepRecord) -> bool:
