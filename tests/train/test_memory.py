@@ -50,7 +50,11 @@ def meminfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
     """Makes the system say how many kilobytes are free."""
     file = tmp_path / "meminfo"
     monkeypatch.setattr(memory, "_MEMINFO", file)
-    return lambda kilobytes: file.write_text(f"MemTotal: 99999999 kB\nMemAvailable: {kilobytes} kB\n") and None
+
+    def say(kilobytes: int) -> None:
+        file.write_text(f"MemTotal: 99999999 kB\nMemAvailable: {kilobytes} kB\n", encoding="ascii")
+
+    return say
 
 
 CONFIG = TrainConfig(
