@@ -33,6 +33,7 @@ from llara.evaluate import (
     fit_prior_weights,
     judge,
     judge_generation,
+    judge_without_recommender,
     model_name,
     paired_test,
 )
@@ -200,6 +201,27 @@ def test_hits_after_calibration_are_known_before_it(llara: Llara, dataset: Datas
     calibrate_prior(model, task, batch_size=8)
     assert judge(LlaraScorer(model, "listwise", batch_size=8), task, name="x").result.hr(1) == pytest.approx(foreseen)
     assert foreseen != pytest.approx(uncalibrated)
+
+
+def test_a_head_is_judged_by_itself_without_another_pass(llara: Llara, dataset: Dataset, split: Split) -> None:
+    config = replace(llara.config, recommender_prior=True)
+    model = Llara.from_backbone(config.backbone, llara.recommender, dataset.catalog, config=config).eval()
+    task = build_task(dataset, split, "test", CONFIG, draws=DRAWS)
+    with torch.no_grad():
+        model.prior_weight.fill_(0.7)
+    whole = judge(LlaraScorer(model, "listwise", batch_size=8), task)
+    found = judge_without_recommender(whole, model, "listwise", task)
+    assert found is not None
+    assert found.result.name == "hybrid LLaRA (listwise without sasrec)"
+    with torch.no_grad():
+        model.prior_weight.zero_()
+    expected = judge(LlaraScorer(model, "listwise", batch_size=8), task)
+    assert found.predictions.scores == pytest.approx(expected.predictions.scores, abs=1e-4)
+    assert (found.result.ranks == expected.result.ranks).mean() > 0.99
+    assert judge_without_recommender(whole, llara, "listwise", task) is None, "there is no prior in it"
+    with torch.no_grad():
+        model.head.weight.zero_()
+    assert judge_without_recommender(whole, model, "listwise", task) is None, "there is nothing else in it"
 
 
 def test_calibration_sees_the_head_without_the_recommender(llara: Llara, dataset: Dataset, split: Split) -> None:

@@ -7,6 +7,7 @@ from llara.evaluate.judging import (
     evaluate_model,
     judge,
     judge_generation,
+    judge_without_recommender,
     score_draws,
 )
 from llara.evaluate.metrics import BoolArray, FloatArray, hit_ratio, hits_at, mrr, ndcg, target_ranks
@@ -87,6 +88,7 @@ __all__ = [
     "hits_at",
     "judge",
     "judge_generation",
+    "judge_without_recommender",
     "markdown_table",
     "metrics_of",
     "model_name",

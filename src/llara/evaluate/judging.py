@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_softmax
 
 from llara.data import CandidateSet, Examples, Sequences
 from llara.errors import DataError
@@ -12,7 +13,7 @@ from llara.evaluate.metrics import FloatArray
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.predictions import Predictions, predictions_from_choices, predictions_from_scores
 from llara.evaluate.results import EvaluationReport, compare_results
-from llara.evaluate.scorers import LlaraScorer, check_scores
+from llara.evaluate.scorers import LlaraScorer, check_scores, is_only_the_recommender
 from llara.evaluate.slices import behavior_of
 from llara.evaluate.task import RankingTask
 from llara.model import Llara, ScorerName, chosen_columns, generate_answers
@@ -88,6 +89,32 @@ def judge(scorer: Scorer, task: RankingTask, *, name: str | None = None, on_prog
     started = time.perf_counter()
     scores = score_draws(scorer, task, on_progress=on_progress)
     return _judged(name or scorer.name, scores, task, time.perf_counter() - started)
+
+
+def judge_without_recommender(whole: Judged, llara: Llara, way: ScorerName, task: RankingTask) -> Judged | None:
+    """What a head ranks by itself: its score with the recommender's part taken out again, without another pass.
+
+    Args:
+        whole: How the head and the recommender ranked together.
+        llara: Whose they are.
+        way: Which head, listwise or sequence.
+        task: The rows of `whole`.
+
+    Returns:
+        None where there is no such part, or nothing else: a score without prior, or a head without weight.
+    """
+    scores = whole.predictions.scores
+    has_prior = llara.config.recommender_prior and llara.uses_behavior
+    if scores is None or not has_prior or is_only_the_recommender(llara, way):
+        return None
+    started = time.perf_counter()
+    weight = float(llara.prior_weight_of(way).detach())
+    recommender = score_draws(RecommenderScorer(llara.recommender), task)
+    if way == "listwise":
+        recommender = log_softmax(recommender, axis=2)
+    name = f"hybrid LLaRA ({way} without {llara.recommender.name})"
+    seconds = whole.result.seconds + time.perf_counter() - started
+    return _judged(name, scores - weight * recommender, task, seconds)
 
 
 def score_draws(scorer: Scorer, task: RankingTask, *, on_progress: Progress | None = None) -> FloatArray:

@@ -16,12 +16,14 @@ from llara.evaluate import (
     compare_results,
     judge,
     judge_generation,
+    judge_without_recommender,
     model_name,
 )
 from llara.leakage import LeakageFinding
 from llara.model import Llara, ScorerName
 from llara.prompt import HybridPrompt, build_history, render_prompt
 from llara.recommender import Fusion, RecommenderScorer, Scorer
+from llara.run.choices import HEADS
 from llara.run.config import RunConfig
 from llara.run.events import Listener, ignore, stage
 
@@ -80,6 +82,9 @@ def evaluate_run(
     for name in scorers or trained_scorers(llara, config):
         if name not in _BASELINES:
             judged.append(_judge_shown(SCORERS[name](material), task, listener))
+        if name in HEADS:
+            by_itself = judge_without_recommender(judged[-1], llara, name, task)
+            judged += [by_itself] if by_itself is not None else []
     written = _judge_generation(llara, task, config=config, listener=listener) if scorers is None else None
     known = tuple(finding for finding in leakage if finding.level == "leak")
     together = written is not None and written.result.draws == len(task.draws)
