@@ -22,6 +22,12 @@ _BASELINE = (
     "The conventional recommender: it learns which items follow which in histories, and reads no prompt. The others "
     "are compared with it."
 )
+_MEMBERS = (
+    ("text", "Scores an item by how much its text reads like those of the history. It learns nothing."),
+    ("counts", "Counts what was chosen soon after what, and how often an item was chosen at all."),
+    ("text-sasrec", "SASRec, whose item vectors are made from vectors of the items' texts."),
+)
+"""What a fusion can be made of, beside recommenders that stand alone, too."""
 _LLARA = (
     ("text-only LLaRA", "The language model, which reads the titles and nothing else."),
     (
@@ -30,6 +36,16 @@ _LLARA = (
         "item, translated for the language model.",
     ),
     ("(listwise)", "The model reads all offered items at once and gives each a score. Not in the paper."),
+    (
+        "(sequence)",
+        "The model reads the history alone, and what it then expects is compared with a vector of every item. Not in the "
+        "paper.",
+    ),
+    (
+        "without ",
+        "What the language model ranks by itself, with the recommender's part taken out of its score. It still reads the "
+        "recommender's vectors in its prompt.",
+    ),
     ("(answer)", "The probability that the model answers with this item's title, computed exactly."),
     ("(free generation)", "The model writes its answer, as in the paper."),
 )
@@ -92,6 +108,7 @@ def model_kinds(report: EvaluationReport) -> list[tuple[str, str]]:
     kinds = [_POPULARITY] if _POPULARITY[0] in names else []
     if report.baseline is not None:
         kinds.append((report.baseline, _BASELINE))
+    kinds += [(name, text) for name, text in _MEMBERS if name in names and name != report.baseline]
     return kinds + [(part, text) for part, text in _LLARA if any(part.rstrip(")") in name for name in names)]
 
 
