@@ -204,6 +204,17 @@ def test_resampled_users_weigh_by_their_rows() -> None:
     assert [interval.low, interval.high] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist(), abs=0.01)
 
 
+def test_users_that_are_drawn_together_give_the_interval_of_users_drawn_one_by_one() -> None:
+    rng = np.random.default_rng(2)
+    users = np.sort(rng.integers(0, 400, 1000))
+    hits = (rng.random(1000) < 0.2 + 0.5 * (users % 2)).astype(np.float64)
+    together = bootstrap_interval(hits, users=users, resamples=40_000)
+    one_by_one = bootstrap_interval(hits + users * 1e-9, users=users, resamples=40_000)
+    assert together is not None
+    assert one_by_one is not None
+    assert [together.low, together.high] == pytest.approx([one_by_one.low, one_by_one.high], abs=1.5e-3)
+
+
 def test_rows_of_few_users_cannot_win_by_being_many() -> None:
     """12 users disagree; taken as 1,200 users their rows would name a winner."""
     users = np.repeat(np.arange(12), 100)

@@ -230,12 +230,19 @@ def _bootstrap_means(row_values: FloatArray, *, resamples: int, rng: np.random.G
 def _bootstrap_user_means(
     row_values: FloatArray, users: IntArray, *, resamples: int, rng: np.random.Generator
 ) -> FloatArray:
-    """Means over all rows of resampled users, shape [resamples]."""
+    """Means over all rows of resampled users, shape [resamples]; users alike are drawn together, as rows are above."""
     sums, counts = _user_sums(row_values, users), _user_sums(np.ones(len(users)), users)
-    chunk = max(1, _CHUNK_NUMBERS // len(sums))
+    kinds, alike = np.unique(np.stack([sums, counts], axis=1), axis=0, return_counts=True)
+    grouped = len(kinds) <= len(sums) // 8
+    chunk = max(1, _CHUNK_NUMBERS // (len(kinds) if grouped else len(sums)))
     parts: list[FloatArray] = []
     for start in range(0, resamples, chunk):
-        drawn = rng.integers(len(sums), size=(min(chunk, resamples - start), len(sums)), dtype=np.int32)
+        size = min(chunk, resamples - start)
+        if grouped:
+            total = rng.multinomial(len(sums), alike / len(sums), size=size) @ kinds  # [size, 2]
+            parts.append(total[:, 0] / total[:, 1])
+            continue
+        drawn = rng.integers(len(sums), size=(size, len(sums)), dtype=np.int32)
         parts.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
     return np.concatenate(parts)
 
