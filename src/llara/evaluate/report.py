@@ -38,13 +38,13 @@ _LLARA = (
     ("(listwise)", "The model reads all offered items at once and gives each a score. Not in the paper."),
     (
         "(sequence)",
-        "The model reads the history alone, and what it then expects is compared with a vector of every item. Not in the "
-        "paper.",
+        "The model reads the history alone, and what it then expects is compared with a vector of every item. Not in "
+        "the paper.",
     ),
     (
         "without ",
-        "What the language model ranks by itself, with the recommender's part taken out of its score. It still reads the "
-        "recommender's vectors in its prompt.",
+        "What the language model ranks by itself, with the recommender's part taken out of its score. It still reads "
+        "the recommender's vectors in its prompt.",
     ),
     ("(answer)", "The probability that the model answers with this item's title, computed exactly."),
     ("(free generation)", "The model writes its answer, as in the paper."),
