@@ -1,6 +1,7 @@
 """Results on real data from finished runs, as the mean of their seeds, kept as JSON for the README and docs/results.md.
 
     python -m benchmarks.real_results movielens-100k runs/ml-0 runs/ml-1 runs/ml-2
+    python -m benchmarks.real_results movielens-100k runs/ml-text-0 runs/ml-text-1 --only text-only
     make docs
 
 Each run folder holds `evaluation.json` (and `generation.json`, where free generation covered fewer draws). Runs of
@@ -30,16 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_set", help="key in the JSON, such as movielens-100k")
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs that differ in their seed only")
+    parser.add_argument("--only", default="", help="keep models alone whose names begin so")
     parser.add_argument("--made", default=time.strftime("%Y-%m-%d"), help="when and on which commit; else today")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     known = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
-    known[options.data_set] = updated(known.get(options.data_set, {"models": {}}), options.runs, made=options.made)
+    entry = known.get(options.data_set, {"models": {}})
+    known[options.data_set] = updated(entry, options.runs, made=options.made, only=options.only)
     options.output.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def updated(entry: dict[str, Any], runs: Sequence[Path], *, made: str) -> dict[str, Any]:
-    """What the JSON says about a data set, with the models of these runs.
+def updated(entry: dict[str, Any], runs: Sequence[Path], *, made: str, only: str = "") -> dict[str, Any]:
+    """What the JSON says about a data set, with the models of these runs whose names begin with `only`.
 
     Raises:
         DataError: If the runs have other models or other rows than one another.
@@ -50,7 +53,9 @@ def updated(entry: dict[str, Any], runs: Sequence[Path], *, made: str) -> dict[s
     if len(written) == len(runs):
         models.update(averaged([EvaluationReport.load(path) for path in written], seeds=[seed_of(run) for run in runs]))
     manifests = [json.loads((run / "manifest.json").read_text(encoding="utf-8")) for run in runs]
-    models = {name: {"made": made, **model} for name, model in models.items()}
+    models = {name: {"made": made, **model} for name, model in models.items() if name.startswith(only)}
+    if only:  # what else the JSON says is of other runs
+        return {**entry, "models": {**entry["models"], **models}}
     facts = {
         "name": manifests[0]["data"]["name"],
         "users": reports[0].results[0].num_users,

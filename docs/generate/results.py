@@ -16,19 +16,43 @@ _README_ROWS = {
 """Models of the README's table, in its order, by their name in the JSON."""
 
 
+_SPARSE_ROWS = {
+    "popularity": "popularity",
+    "sasrec": "SASRec alone",
+    "counts": "co-occurrence counts",
+    "text": "text similarity (MiniLM)",
+    "text-sasrec": "SASRec over text vectors (MiniLM)",
+    "fusion": "the last three added up: the prior",
+    "hybrid LLaRA (sequence without fusion)": "hybrid LLaRA, histories alone, without the prior's part",
+    "hybrid LLaRA (sequence)": "hybrid LLaRA, histories alone, on top of the prior",
+}
+"""The same of the sparse set; rows that the JSON lacks are left out."""
+
+
 def readme_table(results: dict[str, Any]) -> str:
-    """What the README shows: MovieLens and LastFM side by side, what was published first."""
-    sets = [results["movielens-100k"], results["lastfm"]]
-    published = [
-        sets[0]["published"]["model"],
-        *(_cell(entry["published"]["hr@1"], None, entry["published"]["valid_ratio"]) for entry in sets),
-    ]
-    rows = [published]
+    """What the README shows: MovieLens, what was published first, then a sparse catalog with a pretrained model."""
+    return f"{_dense_table(results['movielens-100k'])}\n\n{_sparse_table(results['beauty'])}"
+
+
+def _dense_table(entry: dict[str, Any]) -> str:
+    published = entry["published"]
+    rows = [[published["model"], _cell(published["hr@1"], None, published["valid_ratio"])]]
     for name, shown in _README_ROWS.items():
-        models = [entry["models"][name] for entry in sets]
-        rows.append([shown, *(_cell(model["hr@1"], model["interval"], model["valid_ratio"]) for model in models)])
-    titles = ["HR@1 [95 % interval]; ValidRatio", *(f"{entry['title'].partition(' ')[0]}" for entry in sets)]
-    return f"{table(titles, rows)}\n\n{_counted(sets)}"
+        model = entry["models"][name]
+        rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
+    title = entry["title"].partition(" ")[0]
+    return f"{table([f'{title}: HR@1 [95 % interval]; ValidRatio', ''], rows)}\n\n{_counted(entry)}"
+
+
+def _sparse_table(entry: dict[str, Any]) -> str:
+    rows = []
+    for name, shown in _SPARSE_ROWS.items():
+        if name in entry["models"]:
+            model = entry["models"][name]
+            rows.append([shown, _cell(model["hr@1"], model["interval"], None), _versus(model["versus"])])
+    titles = [f"{entry['title']}: HR@1 [95 % interval]", "", f"vs {_baseline(entry)}"]
+    counted = f"{entry['users']:,} users, a row each, {entry['num_candidates']} candidates, one run."
+    return f"{table(titles, rows)}\n\n{counted}"
 
 
 def dataset_table(entry: dict[str, Any]) -> str:
@@ -46,20 +70,24 @@ def dataset_table(entry: dict[str, Any]) -> str:
         ]
         rows.append(cells)
     titles = [
-        "model", "hits / rows", "HR@1 [95% interval]", "HR@5", "NDCG@10", "MRR", "ValidRatio", "vs sasrec", "seeds",
+        "model", "hits / rows", "HR@1 [95% interval]", "HR@5", "NDCG@10", "MRR", "ValidRatio", f"vs {_baseline(entry)}",
+        "seeds",
     ]  # fmt: skip
     return f"{table(titles, rows)}\n\n{_caption(entry)}"
 
 
-def _counted(sets: list[dict[str, Any]]) -> str:
-    parts = []
-    for entry in sets:
-        models = [entry["models"][name] for name in _README_ROWS]
-        seeds, draws = (max(count) for count in ([len(m["seeds"]) for m in models], [m["draws"] for m in models]))
-        fewer = [_fewer(_README_ROWS[name], entry["models"][name], seeds, draws) for name in _README_ROWS]
-        counted = f"{entry['users']} users x {draws} draws, {_runs(seeds)}"
-        parts.append("; ".join([f"{entry['title'].partition(' ')[0]}: {counted}", *filter(None, fewer)]))
-    return f"{'. '.join(parts)}. A blind guess scores {1 / sets[0]['num_candidates']:.3f}."
+def _baseline(entry: dict[str, Any]) -> str:
+    """What the models of a data set are compared with."""
+    name: str = next(model["versus"]["baseline"] for model in entry["models"].values() if model["versus"])
+    return name
+
+
+def _counted(entry: dict[str, Any]) -> str:
+    models = [entry["models"][name] for name in _README_ROWS]
+    seeds, draws = (max(count) for count in ([len(m["seeds"]) for m in models], [m["draws"] for m in models]))
+    fewer = [_fewer(_README_ROWS[name], entry["models"][name], seeds, draws) for name in _README_ROWS]
+    counted = f"{entry['users']} users x {draws} draws, {_runs(seeds)}"
+    return f"{'; '.join([counted, *filter(None, fewer)])}. A blind guess scores {1 / entry['num_candidates']:.3f}."
 
 
 def _fewer(shown: str, model: dict[str, Any], seeds: int, draws: int) -> str:
@@ -79,11 +107,12 @@ def _caption(entry: dict[str, Any]) -> str:
     few = f" (where hits are of fewer rows: {min(draws)} draws)" if len(draws) > 1 else ""
     counted = f"{entry['users']} users x {shown}{few}, {entry['num_candidates']} candidates each"
     lines = [f"{counted}; a blind guess scores {1 / entry['num_candidates']:.3f}. Hits of several seeds are added up."]
-    versus = entry["models"]["hybrid LLaRA (listwise)"]["versus"]
+    ours = next(name for name in entry["models"] if name.startswith("hybrid LLaRA ("))
+    versus = entry["models"][ours]["versus"]
     if versus["interval"] is not None:
         low, high = versus["interval"]
         lines.append(
-            f"Hybrid (listwise) - SASRec, paired over users: {versus['difference']:+.3f} [{low:+.3f}, {high:+.3f}], "
+            f"{ours} - {versus['baseline']}, paired over users: {versus['difference']:+.3f} [{low:+.3f}, {high:+.3f}], "
             f"p = {versus['p_value']:.2g}: {versus['verdict']}."
         )
     made: dict[str, list[str]] = {}
