@@ -1,9 +1,13 @@
 """A tiny world, driven through the command line: a log of 40 users, and runs trained on it once per session."""
 
+import _thread
 import contextlib
 import io
 import json
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +76,34 @@ def llara(*arguments: str | Path) -> Outcome:
             traceback.print_exc()
             code = 1
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def ctrl_c_when(file: Path) -> Iterator[None]:
+    """Within the block, interrupt this process as soon as a file is there."""
+    done = threading.Event()
+
+    def wait() -> None:
+        while not done.is_set() and not file.exists():
+            time.sleep(0.002)
+        if not done.is_set():
+            _thread.interrupt_main()
+
+    watcher = threading.Thread(target=wait)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts; a process started in the background of a script begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def write_log(folder: Path) -> tuple[Path, Path]:

@@ -1,11 +1,9 @@
-import _thread
 import json
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import pytest
 
 from llara.run.config import load_config
 from llara.train import read_metrics
+from tests.pipeline.conftest import ctrl_c_when
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World
@@ -96,29 +95,13 @@ def test_killed_run_is_no_run_and_resumes_to_what_an_uninterrupted_one_gives(wor
     assert together["practice"] == spent["practice"]  # done by the first attempt alone
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C interrupts; a process started in the background of a script begins with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_interrupt_leaves_a_partial_run_and_says_how_to_go_on(world: "World") -> None:
     config = world.config("stopped")
     partial = world.folder / "stopped.partial"
 
-    def press_ctrl_c() -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not (partial / "checkpoints" / "last" / "state.json").exists():
-            time.sleep(0.002)
-        _thread.interrupt_main()
-
-    watcher = threading.Thread(target=press_ctrl_c)
-    watcher.start()
-    outcome = world.llara("train", config, *LONGER)
-    watcher.join()
+    with ctrl_c_when(partial / "checkpoints" / "last" / "state.json"):
+        outcome = world.llara("train", config, *LONGER)
     assert outcome.code == 130
     assert "--resume" in outcome.err
     assert "Traceback" not in outcome.err

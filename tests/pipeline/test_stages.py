@@ -1,11 +1,6 @@
 """A run whose training has two stages, through the command line: planned, trained, interrupted, evaluated."""
 
-import _thread
 import json
-import signal
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +8,7 @@ import pytest
 import yaml
 
 from llara.train import read_metrics
-from tests.pipeline.conftest import tiny_settings
+from tests.pipeline.conftest import ctrl_c_when, tiny_settings
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World
@@ -77,30 +72,11 @@ def test_a_plan_lists_each_stage_under_the_name_that_the_run_records(dataset: "W
         assert amounts[name].startswith(f"{stage['steps']} steps of 16 rows, 3 validations")
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C interrupts; a process started in the background of a script begins with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_a_run_interrupted_in_its_second_stage_resumes_there(dataset: "World", staged: Any) -> None:
     partial = dataset.folder / "cut.partial"
-    done = threading.Event()
-
-    def press_ctrl_c() -> None:
-        while not done.is_set() and not (partial / "checkpoints" / "stage-2" / "last" / "state.json").exists():
-            time.sleep(0.002)
-        if not done.is_set():
-            _thread.interrupt_main()
-
-    watcher = threading.Thread(target=press_ctrl_c)
-    watcher.start()
-    outcome = dataset.llara("train", config(dataset, "cut"))
-    done.set()
-    watcher.join()
+    with ctrl_c_when(partial / "checkpoints" / "stage-2" / "last" / "state.json"):
+        outcome = dataset.llara("train", config(dataset, "cut"))
     assert outcome.code == 130, outcome.err
     first = partial / "checkpoints" / "stage-1" / "last" / "state.json"
     before = first.stat().st_mtime_ns
