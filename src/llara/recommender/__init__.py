@@ -4,6 +4,7 @@ from llara.recommender.base import Recommender, SequentialRecommender
 from llara.recommender.caser import Caser, CaserConfig
 from llara.recommender.counts import Counts, CountsConfig
 from llara.recommender.device import best_device
+from llara.recommender.drawn import losses_among_drawn
 from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_in_catalog, rank_validation
 from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_users
 from llara.recommender.fusion import Fusion, FusionConfig
@@ -60,6 +61,7 @@ __all__ = [
     "fold_of_users",
     "import_embeddings",
     "load_recommender",
+    "losses_among_drawn",
     "rank_in_catalog",
     "rank_validation",
     "register_recommender",

@@ -7,6 +7,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from llara.data.examples import Examples
+from llara.data.sequences import Sequences
+
 
 class Recommender(nn.Module, ABC):
     """A conventional model that scores items by the dot product of a history's state with item vectors.
@@ -27,13 +30,24 @@ class Recommender(nn.Module, ABC):
         self.width = width
 
     @property
+    def parts(self) -> "list[Recommender]":
+        """What it is made of, where it adds up others; each is fitted by itself before `count` and `weigh`."""
+        return []
+
+    @property
     def learns(self) -> bool:
         """Whether it knows anything of the users that it was made from, and so is too sure of them."""
-        return False
+        return any(part.learns for part in self.parts)
 
     def fitted_parts(self) -> "list[SequentialRecommender]":
         """What of it is fitted by gradient: itself, parts of it, or nothing."""
-        return []
+        return [fitted for part in self.parts for fitted in part.fitted_parts()]
+
+    def count(self, sequences: Sequences) -> None:
+        """Take from training sequences what is only counted; nothing, unless a kind of recommender counts."""
+
+    def weigh(self, validation: Examples, *, seed: int) -> None:
+        """Fit by held-out rows how much each of `parts` counts; nothing where there are none."""
 
     @property
     def device(self) -> torch.device:
@@ -110,10 +124,10 @@ class Recommender(nn.Module, ABC):
 
         Those at padding mean nothing.
         """
-        B, L = history.shape
-        inside = torch.ones(L, L, dtype=torch.bool, device=history.device).tril()  # [after, item]
-        prefixes = torch.where(inside, history[:, None, :], 0)  # [B, L, L]
-        return self.encode(prefixes.reshape(B * L, L)).reshape(B, L, self.width)
+        found = self.encode(prefixes(history))  # [M, R]
+        states = found.new_zeros(*history.shape, self.width)
+        states[history != 0] = found
+        return states
 
     def score_each(self, history: Tensor, items: Tensor | None = None) -> Tensor:
         """Scores after each item of each history: at real positions, row after row, [M, S].
@@ -192,6 +206,13 @@ def prefixes(history: Tensor) -> Tensor:
     L = history.shape[1]
     inside = torch.ones(L, L, dtype=torch.bool, device=history.device).tril()  # [after, item]
     return torch.where(inside, history[:, None, :], 0)[history != 0]
+
+
+def recency(history: Tensor, *, decay: float) -> Tensor:
+    """Weight of each history item: `decay` to the power of how many items came after it, 0 at padding, [B, L]."""
+    length = (history != 0).sum(dim=1, keepdim=True)
+    age = (length - 1 - torch.arange(history.shape[1], device=history.device)).clamp_min(0)
+    return torch.where(history != 0, decay ** age.float(), 0.0)
 
 
 def latest_items(history: Tensor, max_length: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from llara.data.limits import PositiveInt, PositiveRatio, check_limits
 from llara.data.sequences import Sequences
 from llara.errors import ConfigError
-from llara.recommender.base import Recommender, prefixes
+from llara.recommender.base import Recommender, prefixes, recency
 
 _ENTRIES_AT_ONCE = 2**24
 """Scores of the catalog that are held at a time while candidates are scored."""
@@ -102,9 +102,7 @@ class Counts(Recommender):
     def score_all(self, history: Tensor) -> Tensor:
         """Log-probability of every item, [B, num_items + 1]; column 0 is -inf; popularity for an empty history."""
         B, L = history.shape
-        length = (history != 0).sum(dim=1, keepdim=True)  # [B, 1]
-        age = (length - 1 - torch.arange(L, device=history.device)).clamp_min(0)
-        weight = torch.where(history != 0, self.config.decay ** age.float(), 0.0)
+        weight = recency(history, decay=self.config.decay)
         weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-9)
         items = history.flatten()
         start, found = self.begin[items], self.begin[items + 1] - self.begin[items]

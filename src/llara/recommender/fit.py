@@ -18,9 +18,8 @@ from llara.data.limits import NonNegativeInt, NonNegativeNumber, PositiveInt, Po
 from llara.data.sequences import IntArray, Sequences
 from llara.errors import DataError, DivergenceError
 from llara.recommender.base import Recommender, SequentialRecommender
-from llara.recommender.counts import Counts
 from llara.recommender.device import best_device
-from llara.recommender.fusion import Fusion
+from llara.recommender.drawn import losses_among_drawn
 from llara.recommender.windows import batch_windows, cut_windows
 
 logger = logging.getLogger(__name__)
@@ -126,13 +125,15 @@ def fit_recommender(
     """
     _refuse_misfit(recommender, sequences, validation)
     start = time.perf_counter()
-    if isinstance(recommender, Fusion):
-        return _fit_fusion(recommender, sequences, validation, config=config, on_epoch=on_epoch, device=device)
-    if isinstance(recommender, Counts):
-        recommender.count(sequences)
+    reports = [
+        fit_recommender(part, sequences, validation=validation, config=config, on_epoch=on_epoch, device=device)
+        for part in recommender.parts
+    ]
+    recommender.count(sequences)
+    recommender.weigh(validation, seed=config.seed)
     if not isinstance(recommender, SequentialRecommender):
         ndcg, _ = rank_validation(recommender, validation)
-        return FitReport(0, 0, ndcg, time.perf_counter() - start, ())
+        return _report_of_parts(reports, ndcg, time.perf_counter() - start)
     if not (sequences.lengths > 1).any():
         raise DataError("the training sequences hold no user with two or more items; nothing can be learned from them.")
     records: list[EpochRecord] = []
@@ -157,27 +158,11 @@ def fit_recommender(
     return FitReport(len(records), best.epoch, best.validation_ndcg, time.perf_counter() - start, tuple(records))
 
 
-def _fit_fusion(
-    fusion: Fusion,
-    sequences: Sequences,
-    validation: Examples,
-    *,
-    config: FitConfig,
-    on_epoch: Callable[[EpochRecord], None] | None,
-    device: torch.device | None,
-) -> FitReport:
-    """Each member by itself, then the weights by the validation rows."""
-    start = time.perf_counter()
-    reports = [
-        fit_recommender(member, sequences, validation=validation, config=config, on_epoch=on_epoch, device=device)
-        for member in fusion.parts
-    ]
-    fusion.count(sequences)
-    fusion.weigh(validation, seed=config.seed)
-    ndcg, _ = rank_validation(fusion, validation)
-    longest = max(reports, key=lambda report: report.epochs_run)
+def _report_of_parts(reports: list[FitReport], ndcg: float, seconds: float) -> FitReport:
+    """Of what is not fitted by gradient itself: the epochs are those of the part that took the most."""
+    longest = max(reports, key=lambda report: report.epochs_run, default=FitReport(0, 0, ndcg, seconds, ()))
     history = tuple(record for report in reports for record in report.history)
-    return FitReport(longest.epochs_run, longest.best_epoch, ndcg, time.perf_counter() - start, history)
+    return FitReport(longest.epochs_run, longest.best_epoch, ndcg, seconds, history)
 
 
 def rank_validation(recommender: Recommender, examples: Examples) -> tuple[float, float]:
@@ -286,15 +271,12 @@ def _loss(
 def _drawn_softmax(
     recommender: SequentialRecommender, states: Tensor, target: Tensor, *, num_drawn: int, generator: torch.Generator
 ) -> Tensor:
-    """Cross-entropy against items drawn uniformly without repetition, which stand for all others of the catalog."""
+    """Mean of `losses_among_drawn`, of items drawn uniformly without repetition."""
     num_items = recommender.num_items
     drawn = torch.randperm(num_items, generator=generator, device=target.device)[:num_drawn]
     own = (states * recommender.item_vectors(target + 1)).sum(dim=1, keepdim=True)  # [N, 1]
-    is_target = drawn == target[:, None]  # [N, num_drawn]
-    others = num_drawn - is_target.sum(dim=1, keepdim=True)
-    stands_for = torch.log((num_items - 1) / others)
-    rest = (states @ recommender.item_vectors(drawn + 1).T + stands_for).masked_fill(is_target, float("-inf"))
-    return (torch.cat([own, rest], dim=1).logsumexp(dim=1, keepdim=True) - own).mean()
+    scores = states @ recommender.item_vectors(drawn + 1).T  # [N, num_drawn]
+    return losses_among_drawn(own, scores, drawn == target[:, None], num_items=num_items).mean()
 
 
 def _binary_loss(

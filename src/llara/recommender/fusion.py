@@ -13,7 +13,7 @@ from llara.data.examples import Examples
 from llara.data.limits import check_limits
 from llara.data.sequences import Sequences
 from llara.errors import ConfigError
-from llara.recommender.base import Recommender, SequentialRecommender
+from llara.recommender.base import Recommender
 from llara.recommender.known import RECOMMENDERS
 
 FREQUENCY_EDGES = (1, 5, 20, 100)
@@ -23,6 +23,8 @@ _PULL, _LIMIT = 2e-3, 1e-5
 """Penalties, with scores at deviation 1: on a weight's squared deviation from that of all items together, since few
 rows have rare targets; and on that weight itself, which no bound would stop where a member is always right."""
 _STEPS = 200
+_ROWS_AT_ONCE = 128
+"""Rows whose items' vectors are held in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +70,6 @@ class Fusion(Recommender):
         self.weights = nn.Parameter(torch.ones(len(members), classes))
         self.biases = nn.Parameter(torch.zeros(classes))
         self.register_buffer("frequency_class", torch.zeros(first.num_items + 1, dtype=torch.long))
-
-    @property
-    def learns(self) -> bool:
-        """Whether a member does."""
-        return any(member.learns for member in self.parts)
-
-    def fitted_parts(self) -> list[SequentialRecommender]:
-        """The members' that are fitted by gradient."""
-        return [part for member in self.parts for part in member.fitted_parts()]
 
     @property
     def parts(self) -> list[Recommender]:
@@ -133,8 +126,8 @@ class Fusion(Recommender):
         chosen = np.bincount(sequences.items, minlength=self.num_items + 1)
         self.frequency_class = torch.from_numpy(np.digitize(chosen, FREQUENCY_EDGES)).to(self.device)
 
-    def weigh(self, validation: Examples, *, seed: int) -> float:
-        """Fit the weights by held-out rows; the members must be fitted, the items counted. Returns nats per row.
+    def weigh(self, validation: Examples, *, seed: int) -> None:
+        """Fit the weights by held-out rows; the members must be fitted, the items counted.
 
         A conditional logit (McFadden 1974): each target against items drawn uniformly, which for this model gives the
         weights that the whole catalog would give. Each class's weights are pulled towards those of all items together.
@@ -164,14 +157,12 @@ class Fusion(Recommender):
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            final = float(loss())
-            if not math.isfinite(final):
+            if not math.isfinite(float(loss())):
                 raise ConfigError(
                     "the members of recommender.fusion give scores that are not finite; a weighted sum says nothing."
                 )
             self.weights.copy_((shared[:, None] + own * float(self.by_frequency)) / scale)
             self.biases.copy_(biases * float(self.by_frequency))
-        return final
 
     def _drawn(self, validation: Examples, *, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Of each row's target, then of drawn items: scores by member [M, N, S], classes and absence [N, S]."""
@@ -180,8 +171,11 @@ class Fusion(Recommender):
         drawn[drawn == validation.target[:, None]] = 0  # an item does not compete with itself
         items = torch.from_numpy(np.concatenate([validation.target[:, None], drawn], axis=1)).to(self.device)
         history = torch.from_numpy(validation.history).to(self.device)
-        scores = torch.stack([member.score(history, items).float() for member in self.parts])
-        scores = scores.masked_fill(items == 0, 0.0)
+        blocks = [slice(at, at + _ROWS_AT_ONCE) for at in range(0, len(items), _ROWS_AT_ONCE)]
+        found = [
+            torch.stack([part.score(history[rows], items[rows]).float() for part in self.parts]) for rows in blocks
+        ]
+        scores = torch.cat(found, dim=1).masked_fill(items == 0, 0.0)
         return scores.cpu(), self.frequency_class[items].cpu(), (items == 0).cpu()
 
     def settings(self) -> dict[str, object]:

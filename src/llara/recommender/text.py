@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from llara.data.limits import PositiveInt, PositiveRatio, check_limits
-from llara.recommender.base import Recommender
+from llara.recommender.base import Recommender, recency
 from llara.recommender.sasrec import SASRec, SASRecConfig
 
 
@@ -58,9 +58,7 @@ class TextSimilarity(Recommender):
 
     def encode(self, history: Tensor) -> Tensor:
         """Weighted mean vector of the history at length 1; zero for an empty history, [B, V]."""
-        length = (history != 0).sum(dim=1, keepdim=True)
-        age = (length - 1 - torch.arange(history.shape[1], device=history.device)).clamp_min(0)
-        weight = self.decay ** age.to(self.vectors.dtype)  # padding adds a zero vector, whatever its weight
+        weight = recency(history, decay=self.decay)
         return functional.normalize((weight[:, :, None] * self.vectors[history]).sum(dim=1), dim=1)
 
     def settings(self) -> dict[str, object]:

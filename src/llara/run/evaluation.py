@@ -22,7 +22,7 @@ from llara.evaluate import (
 from llara.leakage import LeakageFinding
 from llara.model import Llara, ScorerName
 from llara.prompt import HybridPrompt, build_history, render_prompt
-from llara.recommender import Fusion, RecommenderScorer, Scorer
+from llara.recommender import RecommenderScorer, Scorer
 from llara.run.choices import HEADS
 from llara.run.config import RunConfig
 from llara.run.events import Listener, ignore, stage
@@ -104,11 +104,10 @@ def evaluate_run(
 
 
 def _baselines(material: ScorerMaterial) -> list[Scorer]:
-    """Popularity, the recommender, and what a fusion is made of."""
+    """Popularity, the recommender, and what that is made of."""
     found = [SCORERS[name](material) for name in _BASELINES]
-    recommender = material.llara.recommender
-    members = recommender.parts if isinstance(recommender, Fusion) else []
-    return [found[0], *(RecommenderScorer(member) for member in members), *found[1:]]
+    parts = material.llara.recommender.parts
+    return [found[0], *(RecommenderScorer(part) for part in parts), *found[1:]]
 
 
 def _judge_shown(scorer: Scorer, task: RankingTask, listener: Listener) -> Judged:

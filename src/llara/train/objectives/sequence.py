@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from llara.model import LlaraOutput, ScoredItems, ScorerName
 from llara.prompt import PromptBatch
+from llara.recommender import losses_among_drawn
 from llara.train.objectives.contract import PromptKind
 
 
@@ -39,17 +40,9 @@ def sequence_losses(output: LlaraOutput, target: Tensor) -> Tensor:
 
 
 def _losses_among_drawn(scores: Tensor, target: Tensor, items: ScoredItems) -> Tensor:
-    """Each target against the drawn items, which stand for all others of the catalog.
-
-    The sum over the catalog that a softmax divides by is estimated without bias: the target's part is known, and each
-    drawn item stands for (num_items - 1) / drawn others, the target left out.
-    """
+    """Each target against the drawn items; the targets that were not drawn stand behind them."""
     order = items.indices.argsort()
     column = order[torch.searchsorted(items.indices[order], target)]  # [M]
     own = scores.gather(1, column[:, None])  # [M, 1]
-    drawn = scores[:, : items.num_drawn]
     is_target = torch.arange(items.num_drawn, device=scores.device) == column[:, None]
-    others = (~is_target).sum(dim=1, keepdim=True)
-    stands_for = torch.log((items.num_items - 1) / others)
-    rest = (drawn + stands_for).masked_fill(is_target, float("-inf"))
-    return (torch.cat([own, rest], dim=1).logsumexp(dim=1, keepdim=True) - own).squeeze(1)
+    return losses_among_drawn(own, scores[:, : items.num_drawn], is_target, num_items=items.num_items)
