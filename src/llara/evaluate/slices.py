@@ -9,6 +9,7 @@ import numpy as np
 from llara.data import Examples, IntArray, Sequences
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.statistics import Interval, PairedTest, paired_test
+from llara.recommender import FREQUENCY_EDGES
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Slicing:
         return tuple(Bucket(low, high) for low, high in zip(edges, highs, strict=True))
 
 
-TARGET_COUNT = Slicing("target_count", "by how often the right item occurs in training", (0, 1, 5, 20, 100))
+TARGET_COUNT = Slicing("target_count", "by how often the right item occurs in training", (0, *FREQUENCY_EDGES))
 HISTORY_LENGTH = Slicing(
     "history_length", "by how many earlier items the models read", (0, 1, 3, 6, 10, 20, 50), all_buckets=False
 )

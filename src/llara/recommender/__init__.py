@@ -7,7 +7,7 @@ from llara.recommender.device import best_device
 from llara.recommender.drawn import losses_among_drawn
 from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_in_catalog, rank_validation
 from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_users
-from llara.recommender.fusion import Fusion, FusionConfig
+from llara.recommender.fusion import FREQUENCY_EDGES, Fusion, FusionConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
 from llara.recommender.known import RECOMMENDERS
@@ -25,6 +25,7 @@ from llara.recommender.text import TextConfig, TextSASRec, TextSimilarity
 from llara.recommender.vector_files import ImportedConfig, import_embeddings
 
 __all__ = [
+    "FREQUENCY_EDGES",
     "RECOMMENDERS",
     "Caser",
     "CaserConfig",
