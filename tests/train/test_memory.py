@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from llara.data import Examples
 from llara.model import Llara
-from llara.train import CurriculumConfig, ObjectiveConfig, StepRecord, TrainConfig, Trainer, memory
+from llara.train import CurriculumConfig, ObjectiveConfig, StepRecord, TrainConfig, Trainer
 from llara.train.memory import free_bytes, kept_bytes, rows_that_fit
 from llara.train.state import trained_weights
 
@@ -48,11 +49,13 @@ def test_there_is_free_memory() -> None:
 @pytest.fixture
 def meminfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes the system say how many kilobytes are free."""
-    file = tmp_path / "meminfo"
-    monkeypatch.setattr(memory, "_MEMINFO", file)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
 
     def say(kilobytes: int) -> None:
-        file.write_text(f"MemTotal: 99999999 kB\nMemAvailable: {kilobytes} kB\n", encoding="ascii")
+        others = dict.fromkeys(("Buffers", "Cached", "Shmem", "Active", "Inactive"), 0)
+        lines = {"MemTotal": 99_999_999, "MemFree": kilobytes, "MemAvailable": kilobytes, **others}
+        text = "".join(f"{name}: {value} kB\n" for name, value in lines.items())
+        (tmp_path / "meminfo").write_text(text, encoding="ascii")
 
     return say
 

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
 _SHARE = 0.4
 """Of the free memory. What a pass keeps for its gradients is counted; what it needs for moments only is not."""
-_MEMINFO = Path("/proc/meminfo")
 _GROUP_LIMIT, _GROUP_USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-_UNKNOWN = 4 * 2**30
-"""Free bytes where the system does not tell."""
 
 
 def kept_bytes(loss: Callable[[], Tensor], weights: Iterable[Tensor]) -> int:
@@ -41,23 +39,14 @@ def free_bytes(device: torch.device) -> int:
     """Memory that can still be taken on a device; on a CPU within the limit of the process's control group."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    limits = [free for free in (_available(), _left_in_group()) if free is not None]
-    return min(limits, default=_UNKNOWN)
-
-
-def _available() -> int | None:
-    try:
-        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
-    except OSError:  # no Linux
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
+    available, in_group = int(psutil.virtual_memory().available), _left_in_group()
+    return available if in_group is None else min(available, in_group)
 
 
 def _left_in_group() -> int | None:
     try:
         limit, used = (path.read_text(encoding="ascii").strip() for path in (_GROUP_LIMIT, _GROUP_USED))
-    except OSError:
+    except OSError:  # no such groups, or no limit to read
         return None
     return max(0, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else None
 
