@@ -332,16 +332,19 @@ def test_full_tuning_with_recommender_prior_keeps_its_numbers_when_opened_again(
     assert len(world.llara("recommend", run, "--user", "1", "-k", "3", "--json").json()["recommendations"]) == 3
 
 
-def test_a_model_of_histories_alone_ranks_candidates_and_the_catalog(world: "World") -> None:
-    run = world.folder / "sequence"
+@pytest.mark.parametrize("items", ["titles", "vectors"])
+def test_a_model_of_histories_alone_ranks_candidates_and_the_catalog(world: "World", items: str) -> None:
+    run = world.folder / f"sequence-{items}"
+    folds = 2 if items == "titles" else 0
     chosen = (
-        "train.objective.name=sequence", "recommender_prior=true", "prior_folds=2", "train.windows.length=4",
-        "train.windows.scored_items=12", "evaluate.validation_rows=dense",
+        "train.objective.name=sequence", "recommender_prior=true", f"prior_folds={folds}", "train.windows.length=4",
+        "train.windows.scored_items=12", "evaluate.validation_rows=dense", f"sequence.items={items}",
     )  # fmt: skip
     settings = [part for setting in chosen for part in ("--set", setting)]
-    planned = world.llara("plan", world.config("sequence"), *settings, "--json").json()
-    assert "training" in {stage["name"] for stage in planned["stages"]}
-    trained = world.llara("train", world.config("sequence"), *settings, "--json").json()
+    planned = world.llara("plan", world.config(run.name), *settings, "--json").json()
+    assert {"training"} <= {stage["name"] for stage in planned["stages"]}
+    assert ("prior folds" in {stage["name"] for stage in planned["stages"]}) == (folds > 0)
+    trained = world.llara("train", world.config(run.name), *settings, "--json").json()
     ours = [model["name"] for model in trained["evaluation"]["models"]][2:]
     # Calibration may leave so small a head no weight.
     by_itself = [] if "weight is 0" in ours[0] else ["hybrid LLaRA (sequence without sasrec)"]
@@ -351,7 +354,8 @@ def test_a_model_of_histories_alone_ranks_candidates_and_the_catalog(world: "Wor
     assert _numbers(again["evaluation"]) == _numbers(trained["evaluation"])
     report = (run / "report.html").read_text(encoding="utf-8")
     assert html.escape(PriorWeights.load(run / "calibration.json").in_words("sasrec")) in report
-    assert re.search(r"these \w+, oldest first:", report)
+    assert bool(re.search(r"these \w+, oldest first:", report)) == (items == "titles")
+    assert ("◆ (" in report) == (items == "vectors")
     assert "came next:" not in report
     ranked = world.llara("recommend", run, "--history", "105,106", "-k", "9", "--json").json()["recommendations"]
     scores = [item["score"] for item in ranked]

@@ -120,7 +120,7 @@ def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
         ({"data": {"folder": "x", "split": {"history_length": 0}}}, "data.split.history_length", "0"),
         ({"data": {"folder": "x", "split": {"min_history": 0}}}, "data.split.min_history", "0"),
         ({"recommender": {"name": "bert4rec"}}, "recommender.name", "'bert4rec'"),
-        ({"prior_folds": 0}, "prior_folds", "0"),
+        ({"prior_folds": -1}, "prior_folds", "-1"),
         ({"part_vectors": "both"}, "part_vectors", "'both'"),
         ({"practice": {"steps": -1}}, "practice.steps", "-1"),
         (
@@ -129,6 +129,7 @@ def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
             "got 1",
         ),
         ({"evaluate": {"scorer": "listwise"}}, "evaluate.scorer", "'answer'"),
+        ({"sequence": {"items": "vectors"}}, "sequence.items", "train.objective.name sequence"),
         ({"prompt": {"item_text": ["year", "genres"]}}, "prompt.item_text", '"{title} ({year}; {genres})"'),
         ({"prompt": {"item_text": []}}, "prompt.item_text", 'write "{title}", not []'),
         ({"prompt": {"item_text": {"title": None}}}, "prompt.item_text", "needs quotes"),

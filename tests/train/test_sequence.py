@@ -1,6 +1,7 @@
 """The sequence objective: every position of a history at once, equal to one position at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from llara.data import Examples, Sequences
 from llara.errors import ConfigError, DivergenceError
 from llara.model import Llara, LlaraOutput, ScoredItems, SequenceConfig, score_candidates, score_catalog
-from llara.prompt import collate_histories
+from llara.prompt import PromptBatch, collate_histories
 from llara.recommender import FoldRecommenders, SASRec
 from llara.train import (
     CurriculumConfig,
@@ -30,6 +31,8 @@ from llara.train.rows import WindowRows
 
 Build = Callable[..., Llara]
 HEAD = SequenceConfig(head=True, width=16)
+WHOLE_ITEMS = replace(HEAD, items="vectors")
+BOTH = pytest.mark.parametrize("head", [HEAD, WHOLE_ITEMS], ids=["titles", "vectors"])
 HISTORIES = [[3, 7, 9, 12], [5, 2], [24, 1, 4]]
 FOLLOWING = [[7, 9, 12, 20], [2, 8], [1, 4, 6]]
 
@@ -54,7 +57,7 @@ def sequences(count: int = 9, *, seed: int = 5) -> Sequences:
 
 def output(llara: Llara, histories: list[list[int]], following: list[list[int]], *, hybrid: bool) -> LlaraOutput:
     batch = collate_histories(
-        [llara.encoder.encode_history(history) for history in histories],
+        [llara.encode_history(history) for history in histories],
         hybrid=[hybrid] * len(histories),
         filler=llara.encoder.filler,
         next_items=following or None,
@@ -71,10 +74,11 @@ def gradients(llara: Llara, loss: Tensor) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("hybrid", [True, False])
 @pytest.mark.parametrize("prior", [True, False])
+@BOTH
 def test_loss_and_gradients_are_those_of_one_position_at_a_time(
-    tiny_llara: Build, *, hybrid: bool, prior: bool
+    tiny_llara: Build, head: SequenceConfig, *, hybrid: bool, prior: bool
 ) -> None:
-    llara = tiny_llara(tuning="full", sequence=HEAD, recommender_prior=prior).train()
+    llara = tiny_llara(tuning="full", sequence=head, recommender_prior=prior).train()
     found = output(llara, HISTORIES, FOLLOWING, hybrid=hybrid)
     targets = torch.tensor([item for row in FOLLOWING for item in row])
     losses = sequence_losses(found, targets)
@@ -92,8 +96,9 @@ def test_loss_and_gradients_are_those_of_one_position_at_a_time(
         torch.testing.assert_close(gradient, theirs[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_no_position_sees_what_follows(tiny_llara: Build) -> None:
-    llara = tiny_llara(sequence=HEAD, recommender_prior=True).eval()
+@BOTH
+def test_no_position_sees_what_follows(tiny_llara: Build, head: SequenceConfig) -> None:
+    llara = tiny_llara(sequence=head, recommender_prior=True).eval()
     with torch.no_grad():
         one = output(llara, [[3, 7, 9]], [[7, 9, 12]], hybrid=True).sequence
         other = output(llara, [[3, 7, 20]], [[7, 20, 12]], hybrid=True).sequence
@@ -111,6 +116,48 @@ def test_the_text_of_a_prompt_is_that_of_its_history(tiny_llara: Build) -> None:
     assert prompt.history_positions == prompt.slot_positions
     assert len(prompt.token_ids) == encoder.history_lengths([[5, 2]])[0]
     assert prompt.token_ids == encoder.encode_history([5, 2, 9]).token_ids[: len(prompt.token_ids)]
+
+
+def test_whole_items_are_one_token_each_after_one_that_is_none(tiny_llara: Build) -> None:
+    llara = tiny_llara(sequence=WHOLE_ITEMS)
+    prompt = llara.encode_history([5, 2])
+    opening = len(prompt.token_ids) - 2
+    assert opening == max(1, len(llara.encoder.opening))
+    assert prompt.slot_positions == prompt.history_positions == [opening, opening + 1]
+    assert prompt.slot_items == prompt.history_items == [5, 2]
+    assert llara.history_lengths([[5, 2], [7]]).tolist() == [opening + 2, opening + 1]
+    assert not tiny_llara(sequence=HEAD).encode_history([5, 2]).whole_items
+
+
+def test_a_whole_item_is_its_text_and_in_hybrid_prompts_its_behavior(tiny_llara: Build) -> None:
+    llara = tiny_llara(sequence=WHOLE_ITEMS)
+
+    def batch(*, hybrid: bool) -> PromptBatch:
+        prompts = [llara.encode_history([5, 2])]
+        return collate_histories(prompts, hybrid=[hybrid], filler=llara.encoder.filler)
+
+    with torch.no_grad():
+        of_text = llara.text_projector(llara.sequence_head().texts[[5, 2]])  # type: ignore[misc]
+        torch.testing.assert_close(llara.slot_vectors(batch(hybrid=False)), llara.placeholder + of_text)
+        of_behavior = llara.projector(llara.item_table[[5, 2]])
+        torch.testing.assert_close(llara.slot_vectors(batch(hybrid=True)), of_behavior + of_text)
+
+
+def test_a_prior_that_is_left_out_of_training_changes_nothing_there(tiny_llara: Build) -> None:
+    data, trained = sequences(), []
+    for prior in (True, False):
+        llara = tiny_llara(sequence=HEAD, recommender_prior=prior)
+        if prior:
+            llara.leave_prior_out()
+        Trainer(llara, data, config=settings(), validate=lambda _: 0.5).train()
+        trained.append(llara)
+    with_prior, without = trained
+    np.testing.assert_array_equal(score_catalog(with_prior, [[3, 7]]), score_catalog(without, [[3, 7]]))
+    with_prior.weigh("sequence", head=2.0, prior=0.5)
+    alone = score_catalog(without, [[3, 7]])[0]
+    with torch.no_grad():
+        below = with_prior.recommender.score_all(torch.tensor([[3, 7]]))[0].double().cpu().numpy()
+    np.testing.assert_allclose(score_catalog(with_prior, [[3, 7]])[0][1:], (2 * alone + below / 2)[1:], rtol=1e-4)
 
 
 @given(
@@ -187,7 +234,10 @@ def test_recommenders_of_folds_judge_whole_windows(frozen_sasrec: SASRec) -> Non
     torch.testing.assert_close(folds.score_each(users, history, some), found[:, some])
 
 
-def test_training_learns_what_follows_what_and_survives_saving(tiny_llara: Build, tmp_path: Path) -> None:
+@BOTH
+def test_training_learns_what_follows_what_and_survives_saving(
+    tiny_llara: Build, head: SequenceConfig, tmp_path: Path
+) -> None:
     follows = {item: item % 24 + 1 for item in range(1, 25)}
     rng = np.random.default_rng(1)
     data = []
@@ -196,7 +246,7 @@ def test_training_learns_what_follows_what_and_survives_saving(tiny_llara: Build
         for _ in range(5):
             row.append(follows[row[-1]])
         data.append(row)
-    llara = tiny_llara(tuning="full", sequence=HEAD)
+    llara = tiny_llara(tuning="full", sequence=head)
     llara.default_scorer = "sequence"
     config = settings(epochs=12.0, batch_size=16, micro_batch_size=16, optimizer=OptimizerConfig(learning_rate=5e-3))
     Trainer(llara, Sequences.from_lists(data), config=config, validate=lambda _: 0.5).train()
@@ -230,8 +280,9 @@ def test_items_that_nobody_chose_are_known_by_their_text_alone(tiny_llara: Build
     assert moved.nonzero().flatten().tolist() == [1, 2, 3, 4]
 
 
-def test_text_only_scores_know_nothing_of_the_recommender(tiny_llara: Build) -> None:
-    llara = tiny_llara(sequence=HEAD, recommender_prior=True).eval()
+@BOTH
+def test_text_only_scores_know_nothing_of_the_recommender(tiny_llara: Build, head: SequenceConfig) -> None:
+    llara = tiny_llara(sequence=head, recommender_prior=True).eval()
     before = {hybrid: score_catalog(llara, [[3, 7]], hybrid=hybrid) for hybrid in (True, False)}
     llara.exchange_recommender(SASRec(24, width=16, seed=77))
     after = {hybrid: score_catalog(llara, [[3, 7]], hybrid=hybrid) for hybrid in (True, False)}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llara.data import IntArray
 from llara.errors import CheckpointError, ConfigError, PromptError
 from llara.model.backbone import (
     NANO,
@@ -38,7 +39,7 @@ from llara.prompt.slots import ITEM
 from llara.recommender import Recommender
 
 _WIDTHS, _PLACES = 16, 64
-"""What widths of batches and numbers of places that are read are multiples of, on CPUs."""
+"""What widths of batches beyond the first 16 tokens, and numbers of places that are read, are multiples of, on CPUs."""
 LOGITS_AT_ONCE = 2**24
 """Vocabulary logits that are held in memory at a time: more of them leave the processor's cache."""
 
@@ -97,11 +98,15 @@ class Network(nn.Module):
         vectors = torch.randn(2, width, generator=generator) * scale
         self.part_vectors = nn.Parameter(vectors, requires_grad=config.part_vectors)
         self.sequence: SequenceHead | None = None
+        self.text_projector: Projector | None = None
         if texts is not None:
             self.sequence = SequenceHead(
                 self.item_table, texts, state_width=width, width=config.sequence.width, seed=config.seed,
                 learns_prior=config.recommender_prior,
             )  # fmt: skip
+            if config.sequence.items == "vectors":
+                # Another seed than the projector's: equal weights would add up where both read vectors of one width.
+                self.text_projector = Projector(self.sequence.texts, width, target_norm=norm, seed=config.seed + 1)
         self.slots = nn.ModuleDict()
         self._build_slots()
         self.last_feed_forward = LastFeedForward(
@@ -191,8 +196,17 @@ class Network(nn.Module):
             use_products(self.model, cast(ProductLibrary, products))
 
     def slot_vectors(self, batch: PromptBatch) -> Tensor:
-        """The vector of each item's slot, [S, D]: its projection in hybrid rows, the placeholder in the others."""
-        return self._vectors(ITEM, batch, SlotPlaces(batch.slot_rows, batch.slot_positions, batch.slot_items))
+        """The vector of each item's slot, [S, D]: its projection in hybrid rows, the placeholder in the others.
+
+        A slot that stands for a whole item has its text's projection besides.
+        """
+        vectors = self._vectors(ITEM, batch, SlotPlaces(batch.slot_rows, batch.slot_positions, batch.slot_items))
+        if not batch.whole_items:
+            return vectors
+        assert self.text_projector is not None
+        items, place = torch.unique(batch.slot_items, return_inverse=True)
+        of_text: Tensor = self.text_projector(self.sequence_head().texts[items])[place]
+        return vectors + of_text
 
     def _vectors(self, kind: str, batch: PromptBatch, places: SlotPlaces) -> Tensor:
         """Vectors of slots of one kind, [S, D]."""
@@ -256,11 +270,11 @@ class Network(nn.Module):
         return LlaraOutput(answer_log_probs=log_probs, listwise=scores, sequence=of_items, items=items)
 
     def padded_width(self, longest: int) -> int:
-        """Tokens per row of a batch whose longest row has so many: on a CPU a multiple of 16, within the model's limit.
+        """Tokens per row of a batch whose longest row has so many: on a CPU rounded up, within the model's limit.
 
         oneDNN compiles a kernel for each shape: with widths as they come that is a fifth of a small model's training.
         """
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or longest <= _WIDTHS:
             return longest
         limit = position_limit(causal_lm(self.model).config)
         rounded = -(-longest // _WIDTHS) * _WIDTHS
@@ -294,7 +308,7 @@ class Network(nn.Module):
         at_candidates = hidden[rows, batch.candidate_positions].float()  # [B, C, D]
         with torch.autocast(hidden.device.type, enabled=False):
             scores: Tensor = self.head(at_candidates).squeeze(-1)
-            if self.config.recommender_prior:
+            if self._has_prior(self.prior_weight):
                 log_probs = self._recommender_log_probs(batch) if prior is None else prior
                 usable = batch.candidate_mask & batch.hybrid[:, None]
                 scores = scores + self.prior_weight * log_probs.masked_fill(~usable, 0.0)
@@ -304,11 +318,21 @@ class Network(nn.Module):
         head = self.sequence_head()
         rows, columns = _learned_places(batch)
         scores: Tensor = head(hidden[rows, batch.history_positions[rows, columns]], batch.hybrid[rows], items)
-        if not self.config.recommender_prior:
+        if not self._has_prior(head.prior_weight):
             return scores
         below = self._recommender_scores(batch, items) if prior is None else prior
         usable = batch.hybrid[rows][:, None] & ~torch.isneginf(below)  # padding; NaN must be seen
         return scores + head.prior_weight * below.masked_fill(~usable, 0.0)
+
+    def _has_prior(self, weight: nn.Parameter) -> bool:
+        """Whether the recommender's scores stand under a head; those of weight 0 need not be computed."""
+        return self.config.recommender_prior and (weight.requires_grad or bool(weight))
+
+    def leave_prior_out(self) -> None:
+        """Train the heads by themselves: the recommender's scores get weight 0 until `weigh` gives them another."""
+        for way in ("listwise", "sequence"):
+            if way == "listwise" or self.sequence is not None:
+                self.prior_weight_of(way).requires_grad_(False).zero_()
 
     def prior_weight_of(self, way: str) -> nn.Parameter:
         """The weight of the recommender's scores under a head, `listwise` or `sequence`."""
@@ -360,6 +384,23 @@ class Network(nn.Module):
     ) -> EncodedPrompt:
         """Token ids and slots of one example; `template` picks the wording, 0 is the one used in evaluation."""
         return self.encoder.encode(self.encoder.build(history, candidates, template=template, slots=slots))
+
+    @property
+    def reads_whole_items(self) -> bool:
+        """Whether a history alone is one token per item."""
+        return self.text_projector is not None
+
+    def encode_history(self, history: Sequence[int]) -> EncodedPrompt:
+        """A history alone, as `config.sequence.items` says."""
+        if self.reads_whole_items:
+            return self.encoder.encode_whole_items(history)
+        return self.encoder.encode_history(history)
+
+    def history_lengths(self, histories: Sequence[Sequence[int]]) -> IntArray:
+        """Tokens of what `encode_history` makes of these, [N]."""
+        if self.reads_whole_items:
+            return self.encoder.whole_item_lengths(histories)
+        return self.encoder.history_lengths(histories)
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Parameters that training changes, by name: adapter or backbone, projector, placeholder, head, ..."""

@@ -175,7 +175,7 @@ def _catalog_batches(
 ) -> Iterator[tuple[list[int], FloatArray]]:
     """Row numbers of each pass, and their scores of the whole catalog, [rows, num_items + 1]."""
     network.sequence_head()
-    prompts = [network.encoder.encode_history(history) for history in histories]
+    prompts = [network.encode_history(history) for history in histories]
     lengths = [(len(prompt.token_ids), 0) for prompt in prompts]
     with folded_for(network, len(prompts)), autocast(network):
         for rows in length_batches(lengths, batch_size):

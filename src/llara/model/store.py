@@ -24,7 +24,16 @@ from llara.recommender import Recommender, load_recommender, save_recommender
 
 LLARA_FILE, PROJECTOR_FILE, CATALOG_FILE = "llara.json", "projector.safetensors", "catalog.parquet"
 RECOMMENDER_FOLDER, ADAPTER_FOLDER, BACKBONE_FOLDER = "recommender", "adapter", "backbone"
-_OWN_WEIGHTS = ("projector.", "placeholder", "head.", "prior_weight", "part_vectors", "slots.", "sequence.")
+_OWN_WEIGHTS = (
+    "projector.",
+    "placeholder",
+    "head.",
+    "prior_weight",
+    "part_vectors",
+    "slots.",
+    "sequence.",
+    "text_projector.",
+)
 _FORMAT = 1
 _KEYS = ("noun", "uses_behavior", "default_scorer", "backbone_stored", "config")
 
@@ -55,6 +64,8 @@ def save_llara(
     tensors |= {f"slots.{name}": value for name, value in llara.slots.state_dict().items()}
     if llara.sequence is not None:
         tensors |= {f"sequence.{name}": value for name, value in llara.sequence.state_dict().items()}
+    if llara.text_projector is not None:
+        tensors |= {f"text_projector.{name}": value for name, value in llara.text_projector.state_dict().items()}
     tensors |= {
         "placeholder": llara.placeholder.data,
         "head.weight": llara.head.weight.data,

@@ -53,6 +53,7 @@ class PromptBatch:
         tree_start: First column of the answers in a tree, which has its own attention mask; None: no tree.
         pads_left: Whether padding comes first (generation); else last.
         other_slots: Slots of the wording, by kind.
+        whole_items: Whether each slot stands for all of its item, its text too.
     """
 
     token_ids: Tensor
@@ -78,6 +79,7 @@ class PromptBatch:
     tree_start: int | None
     pads_left: bool
     other_slots: Mapping[str, SlotPlaces] = field(default_factory=dict)
+    whole_items: bool = False
 
     def __len__(self) -> int:
         return self.token_ids.shape[0]
@@ -251,6 +253,7 @@ def _assemble(
         tree_start=tree_start,
         pads_left=pads_left,
         other_slots=_other_slots(prompts, shifts),
+        whole_items=prompts[0].whole_items,
     )
 
 

@@ -82,6 +82,8 @@ class EncodedPrompt:
     """Slots of the wording, ascending; `slot_positions` and `slot_items` are those of items."""
     history_positions: list[int] = field(default_factory=list)
     """Last position of each history item (its slot, or its last text token), shape [L]; empty in a part of a prompt."""
+    whole_items: bool = False
+    """Whether each slot stands for all of its item, its text too."""
 
     @property
     def first_of_candidates(self) -> int:
@@ -200,6 +202,29 @@ class PromptEncoder:
         """A history alone, as the sequence objective reads it: no candidates, no question, no chat markup."""
         return self._encode(build_history(self.lead, history), prefix=self.opening, suffix=())
 
+    def encode_whole_items(self, history: Sequence[int]) -> EncodedPrompt:
+        """A history alone, each item as one slot that stands for its text, too; nothing is worded.
+
+        Pretrained models lean on their first token, whatever it is, so that an item must not be there.
+        """
+        opening = list(self._before_whole_items)
+        positions = [len(opening) + place for place in range(len(history))]
+        return EncodedPrompt(
+            token_ids=[*opening, *[self._filler] * len(history)],
+            slot_positions=positions,
+            slot_items=list(history),
+            candidate_positions=[],
+            candidate_items=[],
+            history_items=list(history),
+            parts=[*[WORDING_PART] * len(opening), *[HISTORY_PART] * len(history)],
+            history_positions=positions,
+            whole_items=True,
+        )
+
+    @property
+    def _before_whole_items(self) -> tuple[int, ...]:
+        return self.opening or self._wording(ITEM_SEPARATOR)
+
     def _encode(self, prompt: HybridPrompt, *, prefix: Sequence[int], suffix: Sequence[int]) -> EncodedPrompt:
         tokens = list(prefix)
         slot_positions: list[int] = []
@@ -247,6 +272,11 @@ class PromptEncoder:
         of_items = self._item_sizes(is_candidate=False)
         before = len(self.opening) + len(self._wording(self.lead))
         return np.array([before + of_items[list(history)].sum() for history in histories], dtype=np.int64)
+
+    def whole_item_lengths(self, histories: Sequence[Sequence[int]]) -> IntArray:
+        """Tokens of what `encode_whole_items` makes of these, [N]."""
+        before = len(self._before_whole_items)
+        return np.array([before + len(history) for history in histories], dtype=np.int64)
 
     def _item_tokens(self, part: ItemPart) -> tuple[tuple[int, ...], bool]:
         shown = self.config.candidates if part.is_candidate else self.config.history

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from llara.data import CandidateConfig, SplitConfig
 from llara.data.folder import INFO_FILE, read_info
-from llara.data.limits import NonNegativeInt, PositiveInt, check_limits, explain
+from llara.data.limits import NonNegativeInt, check_limits, explain
 from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig
 from llara.leakage import refuse_unknown_leaks
@@ -60,9 +60,10 @@ class RunConfig(LlaraConfig):
     practice: PracticeConfig = field(default_factory=PracticeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    prior_folds: PositiveInt = 3
+    prior_folds: NonNegativeInt = 3
     """recommender_prior only: while training, a row's prior comes from a recommender that was fitted without the row's
-    user, one of this many; 1: from the recommender itself, which is too sure of rows that it was fitted on."""
+    user, one of this many; 1: from the recommender itself, which is too sure of rows that it was fitted on; 0: training
+    knows nothing of the prior, and the validation rows alone say how much head and prior count."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,6 +83,11 @@ class RunConfig(LlaraConfig):
             raise ConfigError(
                 "sequence.texts encoder needs recommender.text.encoder, the folder of a text encoder. Get one with "
                 "`llara backbone fetch minilm-l6`."
+            )
+        if self.sequence.items == "vectors" and "sequence" not in self.train.trains:
+            raise ConfigError(
+                "sequence.items vectors is about histories alone, which no train.objective.name sequence trains on. "
+                "Leave it at titles, or train with that objective."
             )
         if self.data.split.min_history < 1:
             raise ConfigError(

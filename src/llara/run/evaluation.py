@@ -21,7 +21,7 @@ from llara.evaluate import (
 )
 from llara.leakage import LeakageFinding
 from llara.model import Llara, ScorerName
-from llara.prompt import HybridPrompt, build_history, render_prompt
+from llara.prompt import build_history, render_prompt
 from llara.recommender import RecommenderScorer, Scorer
 from llara.run.choices import HEADS
 from llara.run.config import RunConfig
@@ -140,7 +140,6 @@ def example_prompts(
     shown = []
     for row in rows_of_many_users(task.user_ids, count):
         items = task.draws[0].items[row].tolist()
-        prompt = _read_by(llara, histories[row], items)
         target = int(task.examples.target[row])
         choices = {}
         for name, entry in judged.items():
@@ -150,7 +149,7 @@ def example_prompts(
         shown.append(
             ExamplePrompt(
                 user_id=task.user_ids[row],
-                prompt_text=render_prompt(prompt, lambda item: llara.encoder.item_texts[item]),
+                prompt_text=_as_read(llara, histories[row], items),
                 target_title=titles[target],
                 candidates=[titles[item] for item in items],
                 choices=choices,
@@ -160,11 +159,14 @@ def example_prompts(
     return tuple(shown)
 
 
-def _read_by(llara: Llara, history: Sequence[int], candidates: Sequence[int]) -> HybridPrompt:
-    """What the model reads where it is asked as it was trained."""
-    if llara.default_scorer == "sequence":
-        return build_history(llara.encoder.lead, history)
-    return llara.encoder.build(history, candidates)
+def _as_read(llara: Llara, history: Sequence[int], candidates: Sequence[int]) -> str:
+    """What the model reads where it is asked as it was trained, for people."""
+    texts = llara.encoder.item_texts
+    if llara.default_scorer != "sequence":
+        return render_prompt(llara.encoder.build(history, candidates), texts.__getitem__)
+    if llara.reads_whole_items:
+        return render_prompt(build_history("", history), lambda item: f"◆ ({texts[item]})", slot_mark="")
+    return render_prompt(build_history(llara.encoder.lead, history), texts.__getitem__)
 
 
 def rows_of_many_users(user_ids: Sequence[int | str], count: int) -> list[int]:

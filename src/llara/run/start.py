@@ -63,7 +63,7 @@ class _Shares:
 def _shares(config: RunConfig) -> _Shares:
     """Practice takes longer than all fits; without it, each process fits about as many recommenders."""
     folds = tuple(range(config.prior_folds))
-    there = len(folds) if config.practice.steps else (len(folds) - 1) // 2
+    there = len(folds) if config.practice.steps else max(0, len(folds) - 1) // 2
     return _Shares(folds[:there], folds[there:])
 
 

@@ -212,7 +212,7 @@ class WindowRows:
 
     def lengths(self, rows: IntArray, epoch: int) -> IntArray:
         """Tokens of each window, [n]."""
-        return self.encoder.history_lengths(self._histories(rows, epoch))
+        return self.llara.history_lengths(self._histories(rows, epoch))
 
     def targets(self, rows: IntArray, epoch: int) -> int:
         """One for each item of a window."""
@@ -223,7 +223,7 @@ class WindowRows:
         begin, length = self.windows(epoch)
         following = [self.sequences.items[begin[row] + 1 : begin[row] + length[row] + 1].tolist() for row in rows]
         batch = collate_histories(
-            [self.encoder.encode_history(history) for history in self._histories(rows, epoch)],
+            [self.llara.encode_history(history) for history in self._histories(rows, epoch)],
             hybrid=[bool(flag) for flag in hybrid],
             filler=self.encoder.filler,
             next_items=following,

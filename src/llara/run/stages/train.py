@@ -68,6 +68,7 @@ class TrainStage:
 
     def run(self, place: Place) -> TrainReport:
         """What training did."""
+        self._prepare()
         trainer = Trainer(
             self.llara,
             self._rows(),
@@ -86,6 +87,11 @@ class TrainStage:
             step, total = report.best_step, trainer.total_steps
             advance.outcome = f"best validation HR@1 {report.best_validation:.4f} after step {step} of {total}"
         return report
+
+    def _prepare(self) -> None:
+        """Without folds, the heads are trained by themselves."""
+        if self.material.config.prior_folds == 0:
+            self.llara.leave_prior_out()
 
     def _rows(self) -> Examples | Sequences:
         """What the objective learns from: rows with a target each, or whole sequences."""
@@ -107,6 +113,7 @@ class TrainStage:
 
     def probe(self, seconds: float) -> Probed[None]:
         """Some steps, one of them of the longest histories; where those take long, parts of one. Then a validation."""
+        self._prepare()
         config, train = self.config, self._rows()
         lengths = train.lengths if isinstance(train, Sequences) else train.history_length
         by_length = np.argsort(-lengths, kind="stable")
