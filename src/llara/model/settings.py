@@ -42,6 +42,9 @@ class LlaraConfig:
     recommender_prior: bool = False
     """Beyond the paper: the listwise or sequence score of a hybrid prompt is the head's plus a learned weight times the
     recommender's log-probability of the item, so that the language model learns what the recommender misses."""
+    candidate_scores: bool = False
+    """Beyond the paper: a hybrid prompt says of each candidate how probable the recommender finds it among those shown:
+    a learned vector times that log-probability is added where the candidate's behavioral token is."""
     part_vectors: bool = False
     """Beyond the paper: a learned vector is added to every input embedding of a history item, another to those of the
     candidates, so that a small backbone tells the two apart from its first layer on."""

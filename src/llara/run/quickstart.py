@@ -13,7 +13,7 @@ from llara.data.folder import INFO_FILE, read_info
 from llara.errors import ConfigError
 from llara.evaluate import EvaluateConfig, EvaluationReport, compare_results
 from llara.ingest.sample import make_sample
-from llara.model import BackboneConfig, NanoConfig
+from llara.model import BackboneConfig, NanoConfig, SequenceConfig
 from llara.model.backbone import NANO
 from llara.prompt import PromptConfig
 from llara.recommender import FitConfig, RecommenderConfig
@@ -74,17 +74,13 @@ def quickstart_config(folder: Path, *, seed: int) -> RunConfig:
 
 
 def pretrained_config(folder: Path, *, seed: int, backbone: str) -> RunConfig:
-    """The same with a pretrained backbone: shorter texts, an adapter, fewer steps and rows, since each costs more."""
+    """The same with a pretrained backbone: an adapter, and a token per item, since each costs a hundred times more."""
     small = quickstart_config(folder, seed=seed)
     return replace(
         small,
         backbone=BackboneConfig(path=backbone),
-        # What a pretrained model needs not be told: it knows what these books are about.
-        prompt=PromptConfig(item_text="{title} ({author})", max_title_tokens=12),
-        train=replace(
-            small.train, epochs=0.15, validations=2, optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01)
-        ),
-        evaluate=replace(small.evaluate, rows_limit=400, validation_limit=150),
+        sequence=SequenceConfig(items="vectors"),
+        train=replace(small.train, epochs=4, optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01)),
     )
 
 
