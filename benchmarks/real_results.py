@@ -19,11 +19,15 @@ from typing import Any
 import numpy as np
 import yaml
 
+from llara.data import IntArray
 from llara.errors import DataError
 from llara.evaluate import EvaluationReport, ModelResult
+from llara.evaluate.metrics import FloatArray
 from llara.evaluate.statistics import Interval, bootstrap_interval, paired_test
 
 RESULTS = Path(__file__).with_name("real_results.json")
+_PLAIN = "sasrec"
+"""What every model is compared with besides the run's own recommender, where that is another."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,7 +91,7 @@ def averaged(reports: Sequence[EvaluationReport], *, seeds: Sequence[int]) -> di
 def _mean(results: Sequence[ModelResult], reports: Sequence[EvaluationReport], seeds: Sequence[int]) -> dict[str, Any]:
     users = results[0].users
     hits = np.mean([result.row_hits() for result in results], axis=0)  # [rows]
-    entry = {
+    entry: dict[str, Any] = {
         "seeds": list(seeds),
         "draws": results[0].draws,
         "hits": [result.hits for result in results],
@@ -100,13 +104,22 @@ def _mean(results: Sequence[ModelResult], reports: Sequence[EvaluationReport], s
         "valid_ratio": None if results[0].valid_ratio is None else _mean_of([r.valid_ratio or 0.0 for r in results]),
         "seconds": _mean_of([result.seconds for result in results]),
     }
-    baseline = reports[0].baseline
-    if baseline is None or baseline == results[0].name:
-        return {**entry, "versus": None}
+    baseline, known = reports[0].baseline, [result.name for result in reports[0].results]
+    is_compared = baseline is not None and baseline != results[0].name
+    entry["versus"] = _versus(hits, str(baseline), reports, users) if is_compared else None
+    if baseline != _PLAIN and _PLAIN in known and results[0].name != _PLAIN:
+        entry["versus_sasrec"] = _versus(hits, _PLAIN, reports, users)
+    return entry
+
+
+def _versus(
+    hits: FloatArray, baseline: str, reports: Sequence[EvaluationReport], users: IntArray | None
+) -> dict[str, Any]:
+    """A paired test against another model of the same reports."""
     reference = np.mean([report.result(baseline).row_hits() for report in reports], axis=0)
     test = paired_test(hits, reference, users=users)
-    versus = {"baseline": baseline, "difference": test.difference, "interval": _bounds(test.interval)}
-    return {**entry, "versus": {**versus, "p_value": test.p_value, "verdict": test.verdict}}
+    found = {"baseline": baseline, "difference": test.difference, "interval": _bounds(test.interval)}
+    return {**found, "p_value": test.p_value, "verdict": test.verdict}
 
 
 def _bounds(interval: Interval | None) -> list[float] | None:

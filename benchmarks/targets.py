@@ -1,8 +1,8 @@
-"""How many targets a second of training teaches: prompts with 20 candidates against histories alone.
+"""How many targets a second of training teaches: prompts with 20 candidates, histories alone, and a token per item.
 
     python -m benchmarks.targets data/movielens-100k --backbone backbones/smollm2-135m
 
-Both train the same backbone with the same adapter, precision and threads, in turn, on the same users' interactions; a
+All train the same backbone with the same adapter, precision and threads, in turn, on the same users' interactions; a
 step that is not counted comes first. Prints one JSON object.
 """
 
@@ -10,14 +10,17 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from llara.data import Examples, Sequences, SplitConfig, load_dataset, split_dataset
+from llara.data import Dataset, Examples, Sequences, SplitConfig, load_dataset, split_dataset
 from llara.model import BackboneConfig, Llara, LlaraConfig, SequenceConfig
 from llara.prompt import PromptConfig
 from llara.recommender import SASRec
 from llara.train import CurriculumConfig, ObjectiveConfig, StepRecord, TrainConfig, Trainer, WindowConfig
+
+READ_AS: tuple[Literal["titles", "vectors"], ...] = ("titles", "vectors")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,25 +36,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measured(options: argparse.Namespace) -> dict[str, object]:
-    """Targets per second of both kinds of prompts, and their ratio."""
+    """Targets per second of each kind of prompts, and their ratios to prompts with candidates."""
     dataset = load_dataset(options.data, seed=0)
     split = split_dataset(dataset, SplitConfig())
-    llara = Llara.from_backbone(
-        BackboneConfig(path=options.backbone),
-        SASRec(dataset.catalog.num_items, width=64, seed=0),
-        dataset.catalog,
-        config=LlaraConfig(
-            prompt=PromptConfig(max_title_tokens=options.title_tokens), sequence=SequenceConfig(head=True)
-        ),
-    )
-    with_candidates = _speed(llara, split.train, "listwise", options)
-    alone = _speed(llara, split.train_sequences, "sequence", options)
+    titles, vectors = (_model(dataset, SequenceConfig(head=True, items=items), options) for items in READ_AS)
+    speeds = {
+        "20 candidates": _speed(titles, split.train, "listwise", options),
+        "histories alone": _speed(titles, split.train_sequences, "sequence", options),
+        "a token per item": _speed(vectors, split.train_sequences, "sequence", options),
+    }
+    slowest = speeds["20 candidates"]
     return {
         "backbone": str(options.backbone),
         "threads": torch.get_num_threads(),
-        "targets_per_second": {"20 candidates": with_candidates, "histories alone": alone},
-        "ratio": round(alone / with_candidates, 1),
+        "targets_per_second": speeds,
+        "ratios": {name: round(speed / slowest, 1) for name, speed in speeds.items() if name != "20 candidates"},
     }
+
+
+def _model(dataset: Dataset, sequence: SequenceConfig, options: argparse.Namespace) -> Llara:
+    return Llara.from_backbone(
+        BackboneConfig(path=options.backbone),
+        SASRec(dataset.catalog.num_items, width=64, seed=0),
+        dataset.catalog,
+        config=LlaraConfig(prompt=PromptConfig(max_title_tokens=options.title_tokens), sequence=sequence),
+    )
 
 
 def _speed(llara: Llara, data: Examples | Sequences, objective: str, options: argparse.Namespace) -> float:

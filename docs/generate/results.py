@@ -22,9 +22,10 @@ _SPARSE_ROWS = {
     "counts": "co-occurrence counts",
     "text": "text similarity (MiniLM)",
     "text-sasrec": "SASRec over text vectors (MiniLM)",
-    "fusion": "the last three added up: the prior",
-    "hybrid LLaRA (sequence without fusion)": "hybrid LLaRA, histories alone, without the prior's part",
-    "hybrid LLaRA (sequence)": "hybrid LLaRA, histories alone, on top of the prior",
+    "fusion": "the last four added up, weights by frequency",
+    "text-only LLaRA (sequence)": "text-only LLaRA (SmolLM2), by itself",
+    "hybrid LLaRA (sequence without fusion)": "hybrid LLaRA (SmolLM2), by itself",
+    "hybrid LLaRA (sequence)": "hybrid LLaRA (SmolLM2), added to them",
 }
 """The same of the sparse set; rows that the JSON lacks are left out."""
 
@@ -49,15 +50,19 @@ def _sparse_table(entry: dict[str, Any]) -> str:
     for name, shown in _SPARSE_ROWS.items():
         if name in entry["models"]:
             model = entry["models"][name]
-            rows.append([shown, _cell(model["hr@1"], model["interval"], None), _versus(model["versus"])])
-    titles = [f"{entry['title']}: HR@1 [95 % interval]", "", f"vs {_baseline(entry)}"]
-    counted = f"{entry['users']:,} users, a row each, {entry['num_candidates']} candidates, one run."
+            versus = [_versus(model["versus"]), _versus(model.get("versus_sasrec"))]
+            rows.append([shown, _cell(model["hr@1"], model["interval"], None), *versus])
+    titles = [f"{entry['title']}: HR@1 [95 % interval]", "", f"vs {_baseline(entry)}", "vs SASRec"]
+    count = entry["models"]["popularity"]["total"]
+    each = "a row each" if count == entry["users"] else f"{count:,} rows"
+    counted = f"{entry['users']:,} users, {each}, {entry['num_candidates']} candidates, one run."
     return f"{table(titles, rows)}\n\n{counted}"
 
 
 def dataset_table(entry: dict[str, Any]) -> str:
     """All that is known of a data set's models, most recent runs first."""
     most = max(entry["models"].values(), key=lambda model: model["hr@1"])
+    with_sasrec = any("versus_sasrec" in model for model in entry["models"].values())
     rows = []
     for name, model in entry["models"].items():
         cells = [
@@ -66,12 +71,13 @@ def dataset_table(entry: dict[str, Any]) -> str:
             _cell(model["hr@1"], model["interval"], None),
             *(_ratio(model[metric]) for metric in ("hr@5", "ndcg@10", "mrr", "valid_ratio")),
             _versus(model["versus"]),
+            *([_versus(model.get("versus_sasrec"))] if with_sasrec else []),
             ", ".join(map(str, model["seeds"])),
         ]
         rows.append(cells)
     titles = [
         "model", "hits / rows", "HR@1 [95% interval]", "HR@5", "NDCG@10", "MRR", "ValidRatio", f"vs {_baseline(entry)}",
-        "seeds",
+        *(["vs SASRec"] if with_sasrec else []), "seeds",
     ]  # fmt: skip
     return f"{table(titles, rows)}\n\n{_caption(entry)}"
 

@@ -44,6 +44,18 @@ def test_the_mean_of_two_seeds_is_that_of_all_their_rows() -> None:
     assert models["sasrec"]["versus"] is None
 
 
+def test_models_of_runs_with_a_richer_recommender_are_compared_with_sasrec_too() -> None:
+    ranks = {"sasrec": [[1, 2, 2, 2]], "fusion": [[1, 1, 2, 2]], "hybrid": [[1, 1, 1, 2]]}
+    found = compare_results([result(name, rows) for name, rows in ranks.items()], baseline="fusion")
+    models = averaged([found], seeds=[0])
+    assert models["hybrid"]["versus"]["difference"] == pytest.approx(1 / 4)
+    assert models["hybrid"]["versus_sasrec"]["difference"] == pytest.approx(2 / 4)
+    assert models["fusion"]["versus_sasrec"]["baseline"] == "sasrec"
+    assert models["sasrec"]["versus"]["baseline"] == "fusion"
+    assert "versus_sasrec" not in models["sasrec"]
+    assert "versus_sasrec" not in averaged([FIRST], seeds=[0])["hybrid"]
+
+
 def test_runs_on_other_rows_are_refused() -> None:
     other = report([[1, 2, 2], [2, 2, 2]], [[1, 1, 2], [1, 2, 2]])
     with pytest.raises(DataError, match="same models on 4 rows"):
