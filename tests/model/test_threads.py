@@ -15,7 +15,7 @@ from torch import nn
 
 from llara.model import Llara, ScorerName, generate_answers, score_candidates
 from llara.model.backbone import decoder
-from llara.model.scoring import FloatArray
+from llara.model.catalog_scores import FloatArray
 from llara.serve import Engine
 
 THREADS = 4

@@ -14,9 +14,10 @@ from llara.model.arguments import as_trained
 from llara.model.backbone import (
     BackboneConfig,
 )
+from llara.model.catalog_scores import FloatArray
 from llara.model.network import Network
 from llara.model.retrieval import Recommendation, recommend
-from llara.model.scoring import FloatArray, score_candidates
+from llara.model.scoring import score_candidates
 from llara.model.settings import LlaraConfig, ScorerName
 from llara.model.starting import start_backbone
 from llara.model.store import load_own, read_llara, save_llara

@@ -9,8 +9,9 @@ import torch
 from llara.data import Catalog
 from llara.errors import DataError
 from llara.model.arguments import check_rows
+from llara.model.catalog_scores import FloatArray, score_catalog
 from llara.model.network import Network
-from llara.model.scoring import FloatArray, score_candidates, score_catalog
+from llara.model.scoring import score_candidates
 from llara.model.settings import ScorerName
 from llara.recommender import Recommender
 

@@ -1,73 +1,27 @@
 """Scores of candidates: exact answer likelihood (one tree per prompt), listwise or sequence head, free generation."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import GenerationConfig
 
 from llara.model.arguments import Items, check_rows, check_scorer
 from llara.model.backbone import causal_lm
+from llara.model.catalog_scores import FloatArray, Progress, sequence_scores
 from llara.model.network import Network
-from llara.model.precision import resolve_precision
+from llara.model.ordering import in_order, shown_columns
+from llara.model.passes import autocast, folded_for, length_batches
 from llara.model.prefix import Prefix
 from llara.model.settings import ScorerName
 from llara.model.sharing import read_prefix, rows_by_prefix
 from llara.model.turns import turn
-from llara.prompt import EncodedPrompt, collate, collate_histories, collate_left, collate_tree, named_candidate
-
-FloatArray = NDArray[np.float64]
-_WORTH_FOLDING = 32
-_POOLS = (1, 2, 4, 8, 16, 32)
-"""Batches within which rows are sorted by their answers; the one that pads least is taken."""
-Progress = Callable[[int], None]
-"""Called with the number of rows just finished."""
-
-
-def autocast(network: Network) -> AbstractContextManager[None]:
-    """Mixed precision as the model's configuration asks, on the device where it is."""
-    dtype = resolve_precision(network.config.backbone.precision, network.device)
-    return torch.autocast(network.device.type, dtype=dtype, enabled=dtype != torch.float32)
-
-
-def folded_for(network: Network, num_rows: int) -> AbstractContextManager[object]:
-    """Folded adapters where so many rows follow that folding pays."""
-    return network.folded() if num_rows >= _WORTH_FOLDING else nullcontext()
+from llara.prompt import EncodedPrompt, collate, collate_left, collate_tree, named_candidate
 
 
 def encode_prompts(network: Network, histories: Items, candidates: Items) -> list[EncodedPrompt]:
-    """One prompt per row, in the evaluation wording."""
+    """One prompt per row, in the evaluation wording, with the candidates in the order given."""
     return [network.encode_prompt(history, items) for history, items in zip(histories, candidates, strict=True)]
-
-
-def length_batches(lengths: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
-    """Row numbers in batches of similar lengths, so that little is spent on padding.
-
-    Args:
-        lengths: Tokens of each row's prompt and of its answers.
-        batch_size: Rows per batch; the last may have fewer.
-    """
-    return min((_pooled(lengths, batch_size, pool) for pool in _POOLS), key=lambda batches: _padded(lengths, batches))
-
-
-def _pooled(lengths: Sequence[tuple[int, int]], batch_size: int, pool: int) -> list[list[int]]:
-    """Rows sorted by prompt, then those of a few batches by answers."""
-    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
-    batches = []
-    for first in range(0, len(order), pool * batch_size):
-        rows = sorted(order[first : first + pool * batch_size], key=lambda row: lengths[row][1])
-        batches += [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    return batches
-
-
-def _padded(lengths: Sequence[tuple[int, int]], batches: Sequence[Sequence[int]]) -> int:
-    """Tokens of all batches with their padding."""
-    return sum(
-        len(rows) * (max(lengths[row][0] for row in rows) + max(lengths[row][1] for row in rows)) for rows in batches
-    )
 
 
 @torch.inference_mode()
@@ -107,86 +61,24 @@ def score_candidates(
     check_rows(histories, candidates, num_items=network.encoder.num_items)
     network.eval()
     if scorer == "sequence":
-        batches = partial(_catalog_batches, network, hybrid=hybrid, batch_size=batch_size)
-        return _sequence_scores(batches, histories, candidates, on_progress)
+        return sequence_scores(
+            network, histories, candidates, hybrid=hybrid, batch_size=batch_size, on_progress=on_progress
+        )
     if scorer == "answer":
         network.verdict.require("tree")
-    prompts = encode_prompts(network, histories, candidates)
+    columns = shown_columns(network, histories, candidates, hybrid=hybrid)
+    prompts = encode_prompts(network, histories, in_order(candidates, columns))
     scores = np.full((len(prompts), len(candidates[0]) if prompts else 0), -np.inf)
     score = _answer_scores if scorer == "answer" else _listwise_scores
     with folded_for(network, len(prompts)), autocast(network):
         for rows, prefix in _batches(network, prompts, scorer=scorer, hybrid=hybrid, batch_size=batch_size):
             chosen = [prompts[row] if prefix is None else prompts[row].after(prefix.length) for row in rows]
-            scores[rows] = score(network, chosen, hybrid, prefix).cpu().double().numpy()
+            found = score(network, chosen, hybrid, prefix).cpu().double().numpy()
+            for row, of_row in zip(rows, found, strict=True):
+                scores[row, columns[row]] = of_row
             if on_progress is not None:
                 on_progress(len(rows))
     return scores
-
-
-def _sequence_scores(
-    batches: Callable[[Items], Iterator[tuple[list[int], FloatArray]]],
-    histories: Items,
-    candidates: Items,
-    on_progress: Progress | None,
-) -> FloatArray:
-    """Each history is read once; its rows' candidates are picked from the scores of the whole catalog."""
-    asked: dict[tuple[int, ...], list[int]] = {}
-    for row, history in enumerate(histories):
-        asked.setdefault(tuple(history), []).append(row)
-    rows_of = list(asked.values())
-    scores = np.empty((len(histories), len(candidates[0]) if candidates else 0))
-    for places, of_catalog in batches(list(asked)):
-        for place, found in zip(places, of_catalog, strict=True):
-            for row in rows_of[place]:
-                scores[row] = found[list(candidates[row])]
-        if on_progress is not None:
-            on_progress(sum(len(rows_of[place]) for place in places))
-    return scores
-
-
-@torch.inference_mode()
-def score_catalog(network: Network, histories: Items, *, hybrid: bool = True, batch_size: int = 16) -> FloatArray:
-    """Score the whole catalog after each history by the sequence head: one pass over the history, one product.
-
-    Args:
-        network: The model, with a sequence head; put into evaluation mode.
-        histories: Item indices without padding, oldest first, one row each, [N].
-        hybrid: Fill slots with behavioral tokens (else with the placeholder).
-        batch_size: Histories per pass.
-
-    Returns:
-        Scores [N, num_items + 1], higher is better; column 0, padding, is -inf.
-
-    Raises:
-        ConfigError: If the model has no sequence head.
-        DataError: If a history is empty or holds what is no item.
-    """
-    check_rows(histories, histories, num_items=network.encoder.num_items, equal=False)
-    network.sequence_head()
-    network.eval()
-    scores = np.empty((len(histories), network.encoder.num_items + 1))
-    for places, found in _catalog_batches(network, histories, hybrid=hybrid, batch_size=batch_size):
-        scores[places] = found
-    return scores
-
-
-def _catalog_batches(
-    network: Network, histories: Items, *, hybrid: bool, batch_size: int
-) -> Iterator[tuple[list[int], FloatArray]]:
-    """Row numbers of each pass, and their scores of the whole catalog, [rows, num_items + 1]."""
-    network.sequence_head()
-    prompts = [network.encode_history(history) for history in histories]
-    lengths = [(len(prompt.token_ids), 0) for prompt in prompts]
-    with folded_for(network, len(prompts)), autocast(network):
-        for rows in length_batches(lengths, batch_size):
-            batch = collate_histories(
-                [prompts[row] for row in rows],
-                hybrid=[hybrid] * len(rows),
-                filler=network.encoder.filler,
-                padded_width=network.padded_width,
-            ).to(network.device)
-            found = network(batch, answer=False, listwise=False, sequence=True).sequence
-            yield rows, found.double().cpu().numpy()
 
 
 def _batches(
@@ -267,7 +159,8 @@ def generate_answers(
     check_rows(histories, candidates, num_items=network.encoder.num_items, equal=False)
     network.eval()
     network.verdict.require("generation")
-    prompts = encode_prompts(network, histories, candidates)
+    columns = shown_columns(network, histories, candidates, hybrid=hybrid)
+    prompts = encode_prompts(network, histories, in_order(candidates, columns))
     answers = [""] * len(prompts)
     lm = causal_lm(network.model)
     with folded_for(network, len(prompts)):

@@ -42,6 +42,9 @@ class LlaraConfig:
     recommender_prior: bool = False
     """Beyond the paper: the listwise or sequence score of a hybrid prompt is the head's plus a learned weight times the
     recommender's log-probability of the item, so that the language model learns what the recommender misses."""
+    ranked_candidates: bool = False
+    """Beyond the paper: a hybrid prompt shows its candidates most probable first, by the sequence head or, in a model
+    without one, by the recommender, so that answers start from that ranking; false: in the order given."""
     candidate_scores: bool = False
     """Beyond the paper: a hybrid prompt says of each candidate how probable the recommender finds it among those shown:
     a learned vector times that log-probability is added where the candidate's behavioral token is."""

@@ -20,7 +20,7 @@ from llara.evaluate import (
     model_name,
 )
 from llara.leakage import LeakageFinding
-from llara.model import Llara, ScorerName
+from llara.model import Llara, ScorerName, in_order, shown_columns
 from llara.prompt import build_history, render_prompt
 from llara.recommender import RecommenderScorer, Scorer
 from llara.run.choices import HEADS
@@ -163,7 +163,9 @@ def _as_read(llara: Llara, history: Sequence[int], candidates: Sequence[int]) ->
     """What the model reads where it is asked as it was trained, for people."""
     texts = llara.encoder.item_texts
     if llara.default_scorer != "sequence":
-        return render_prompt(llara.encoder.build(history, candidates), texts.__getitem__)
+        columns = shown_columns(llara, [history], [candidates], hybrid=llara.uses_behavior)
+        shown = in_order([candidates], columns)[0]
+        return render_prompt(llara.encoder.build(history, shown), texts.__getitem__)
     if llara.reads_whole_items:
         return render_prompt(build_history("", history), lambda item: f"◆ ({texts[item]})", slot_mark="")
     return render_prompt(build_history(llara.encoder.lead, history), texts.__getitem__)

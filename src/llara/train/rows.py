@@ -10,7 +10,7 @@ from torch import Tensor
 from llara.data import Examples, IntArray, Sequences
 from llara.data.limits import NonNegativeInt, PositiveInt, check_limits
 from llara.errors import ConfigError
-from llara.model import Llara, ScoredItems
+from llara.model import Llara, ScoredItems, shown_columns
 from llara.prompt import PromptBatch, PromptEncoder, collate, collate_histories
 from llara.train.curriculum import BoolArray
 from llara.train.draws import Draws
@@ -101,9 +101,12 @@ class CandidateRows:
         """Prompts with the candidates and wordings of the epoch."""
         examples = self.examples.select(rows)
         candidates, templates = self.draws.drawn(rows, epoch)
+        columns = self._shown_columns(examples.histories(), candidates.items, hybrid)  # [B, C]
+        items = np.take_along_axis(candidates.items, columns, axis=1)
+        target_column = (columns == candidates.target_column[:, None]).argmax(axis=1)
         prompts = [
-            self.llara.encode_prompt(history, items, template=template)
-            for history, items, template in zip(examples.histories(), candidates.items.tolist(), templates, strict=True)
+            self.llara.encode_prompt(history, shown, template=template)
+            for history, shown, template in zip(examples.histories(), items.tolist(), templates, strict=True)
         ]
         answers = [self.llara.encoder.answer_tokens(int(target)) for target in examples.target]
         batch = collate(
@@ -113,8 +116,17 @@ class CandidateRows:
             answers=answers if self.draws.answers else None,
             padded_width=self.llara.padded_width,
         )
-        prior = self.prior.log_probs(examples, candidates.items) if self.prior is not None else None
-        return TrainingBatch(batch, torch.from_numpy(candidates.target_column), prior)
+        prior = self.prior.log_probs(examples, items) if self.prior is not None else None
+        return TrainingBatch(batch, torch.from_numpy(target_column), prior)
+
+    def _shown_columns(self, histories: list[list[int]], candidates: IntArray, hybrid: BoolArray) -> IntArray:
+        """Columns in the order in which the prompts show them, [B, C]."""
+        columns = np.tile(np.arange(candidates.shape[1]), (len(candidates), 1))
+        rows = np.flatnonzero(hybrid)
+        if len(rows):
+            shown = shown_columns(self.llara, [histories[row] for row in rows], candidates[rows].tolist(), hybrid=True)
+            columns[rows] = np.stack(shown)
+        return columns
 
 
 @dataclass(frozen=True, kw_only=True)

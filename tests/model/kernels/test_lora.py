@@ -13,8 +13,8 @@ from peft.tuners.lora.layer import Linear as PeftLinear
 from torch import Tensor, nn
 
 from llara.model import BackboneConfig, Llara, LoraSettings, load_backbone, score_candidates
+from llara.model.catalog_scores import FloatArray
 from llara.model.kernels.lora import LoraLinear, lora_product
-from llara.model.scoring import FloatArray
 
 
 def rows(layer: LoraLinear, count: int) -> Tensor:
