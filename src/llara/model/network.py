@@ -40,8 +40,6 @@ from llara.recommender import Recommender
 
 _WIDTHS, _PLACES = 16, 64
 """What widths of batches beyond the first 16 tokens, and numbers of places that are read, are multiples of, on CPUs."""
-_TOLD = 0.5
-"""Score vectors per nat of a recommender's log-probability: of 20 candidates, sure ones have about 1.5 of them."""
 LOGITS_AT_ONCE = 2**24
 """Vocabulary logits that are held in memory at a time: more of them leave the processor's cache."""
 
@@ -109,11 +107,6 @@ class Network(nn.Module):
             if config.sequence.items == "vectors":
                 # Another seed than the projector's: equal weights would add up where both read vectors of one width.
                 self.text_projector = Projector(self.sequence.texts, width, target_norm=norm, seed=config.seed + 1)
-        self.score_vector: nn.Parameter | None = None
-        if config.candidate_scores:
-            # As long as a token's, so that a probable candidate's token differs from an improbable one's as two do.
-            score = torch.randn(width, generator=generator)
-            self.score_vector = nn.Parameter(score / score.norm() * norm)
         self.slots = nn.ModuleDict()
         self._build_slots()
         self.last_feed_forward = LastFeedForward(
@@ -220,8 +213,8 @@ class Network(nn.Module):
         behavioral = SLOT_KINDS[kind].vectors(self, places.keys, batch.history_items[places.rows])
         return torch.where(batch.hybrid[places.rows][:, None], behavioral, self.placeholder)
 
-    def embed(self, batch: PromptBatch, *, prior: Tensor | None = None) -> Tensor:
-        """Input embeddings with filled slots, [B, T, D]; `prior` as in `forward`."""
+    def embed(self, batch: PromptBatch) -> Tensor:
+        """Input embeddings with filled slots, [B, T, D]."""
         embedded: Tensor = input_embeddings(self.model)(batch.token_ids)
         device = embedded.device.type
         if torch.is_autocast_enabled(device):
@@ -231,27 +224,15 @@ class Network(nn.Module):
             embedded = inject(embedded, batch.slot_rows, batch.slot_positions, self.slot_vectors(batch))
         for kind, places in batch.other_slots.items():
             embedded = inject(embedded, places.rows, places.positions, self._vectors(kind, batch, places))
-        if self.score_vector is not None and batch.candidate_items.shape[1]:
-            embedded = self._with_scores(embedded, batch, self.score_vector, prior)
         if not self.config.part_vectors:
             return embedded
         wording = self.part_vectors.new_zeros(1, self.part_vectors.shape[1])
         of_part = torch.cat([wording, self.part_vectors]).to(embedded.dtype)  # [3, D]: wording, history, candidate
         return embedded + of_part[batch.parts]
 
-    def _with_scores(self, embedded: Tensor, batch: PromptBatch, score_vector: Tensor, prior: Tensor | None) -> Tensor:
-        """Input embeddings that say at each candidate of a hybrid row what the recommender thinks of it."""
-        log_probs = self._recommender_log_probs(batch) if prior is None else prior
-        blind = -batch.candidate_mask.sum(dim=1, keepdim=True).float().log()
-        usable = batch.candidate_mask & batch.hybrid[:, None]
-        told = ((log_probs - blind) * _TOLD).masked_fill(~usable, 0.0)  # 0: as probable as a blind guess
-        rows = torch.arange(len(batch), device=embedded.device)[:, None].expand_as(told)
-        vectors = (told[:, :, None] * score_vector).to(embedded.dtype)
-        return embedded.index_put((rows, batch.candidate_positions), vectors, accumulate=True)
-
-    def hidden_states(self, batch: PromptBatch, *, prefix: Prefix | None = None, prior: Tensor | None = None) -> Tensor:
-        """Final hidden states, [B, T, D]; `prior` as in `forward`. Values at padding are meaningless."""
-        return final_states(self.model, self.embed(batch, prior=prior), batch, prefix=prefix)
+    def hidden_states(self, batch: PromptBatch, *, prefix: Prefix | None = None) -> Tensor:
+        """Final hidden states, [B, T, D]. Values at padding are meaningless."""
+        return final_states(self.model, self.embed(batch), batch, prefix=prefix)
 
     def forward(
         self,
@@ -272,16 +253,16 @@ class Network(nn.Module):
             listwise: Compute the listwise scores.
             sequence: Compute the scores of the sequence head.
             items: Of these items only; None: of the whole catalog.
-            prior: With `recommender_prior` or `candidate_scores`: log-probability of each candidate, [B, C], or scores
-                of the items after each history item, [M, S], to use in place of the recommender's own, which is too
-                sure of rows that it was fitted on.
+            prior: With `recommender_prior`: log-probability of each candidate, [B, C], or scores of the items after
+                each history item, [M, S], to use in place of the recommender's own, which is too sure of rows that it
+                was fitted on.
             prefix: What stands before every row of the batch and was read already; scoring only.
         """
         self.require_positions(int(batch.position_ids.max()) + 1 + (prefix.length if prefix is not None else 0))
         places = _places_read(batch, answer=answer, listwise=listwise, sequence=sequence)
         B, T = batch.token_ids.shape
         with self.last_feed_forward.only(places, shape=(B, T)), turn(causal_lm(self.model).config):
-            hidden = self.hidden_states(batch, prefix=prefix, prior=None if sequence else prior)
+            hidden = self.hidden_states(batch, prefix=prefix)
         log_probs = self._answer_log_probs(hidden, batch) if answer else None
         scores = self._listwise(hidden, batch, prior) if listwise else None
         indices = items.indices if items is not None else None

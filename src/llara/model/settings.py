@@ -45,9 +45,6 @@ class LlaraConfig:
     ranked_candidates: bool = False
     """Beyond the paper: a hybrid prompt shows its candidates most probable first, by the sequence head or, in a model
     without one, by the recommender, so that answers start from that ranking; false: in the order given."""
-    candidate_scores: bool = False
-    """Beyond the paper: a hybrid prompt says of each candidate how probable the recommender finds it among those shown:
-    a learned vector times that log-probability is added where the candidate's behavioral token is."""
     part_vectors: bool = False
     """Beyond the paper: a learned vector is added to every input embedding of a history item, another to those of the
     candidates, so that a small backbone tells the two apart from its first layer on."""

@@ -30,7 +30,6 @@ _OWN_WEIGHTS = (
     "head.",
     "prior_weight",
     "part_vectors",
-    "score_vector",
     "slots.",
     "sequence.",
     "text_projector.",
@@ -65,8 +64,6 @@ def save_llara(
     tensors |= {f"slots.{name}": value for name, value in llara.slots.state_dict().items()}
     if llara.sequence is not None:
         tensors |= {f"sequence.{name}": value for name, value in llara.sequence.state_dict().items()}
-    if llara.score_vector is not None:
-        tensors["score_vector"] = llara.score_vector.data
     if llara.text_projector is not None:
         tensors |= {f"text_projector.{name}": value for name, value in llara.text_projector.state_dict().items()}
     tensors |= {

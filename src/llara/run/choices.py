@@ -39,11 +39,6 @@ def uses_prior(config: RunConfig) -> bool:
     return bool(ways_with_prior(config))
 
 
-def judges_training_rows(config: RunConfig) -> bool:
-    """Whether training needs the recommender's judgment: under a head's scores, or in prompts with candidates."""
-    return uses_prior(config) or (config.candidate_scores and uses_behavior(config))
-
-
 def ways_with_prior(config: RunConfig) -> list[ScorerName]:
     """The trained scorers under which the recommender's judgment stands."""
     if not (config.recommender_prior and uses_behavior(config)):

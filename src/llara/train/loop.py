@@ -140,8 +140,7 @@ class Trainer:
             return window_rows(self.llara, data, windows=config.windows, prior=prior, seed=config.seed)
         answers, heads = self.objective.needs_answers, self.objective.trains
         draws = Draws(data, self.llara.encoder, config.num_negatives, answers=answers, seed=config.seed)
-        reads_prior = "listwise" in heads or self.llara.config.candidate_scores
-        return candidate_rows(self.llara, draws, prior=prior if reads_prior else None)
+        return candidate_rows(self.llara, draws, prior=prior if "listwise" in heads else None)
 
     def train(self, *, resume: bool = False) -> TrainReport:
         """Run to the end, from the start or from the last checkpoint.

@@ -46,7 +46,7 @@ def learning_rate(step: int, *, total_steps: int, config: OptimizerConfig) -> fl
 
 def build_optimizer(llara: Llara, config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW over everything that training changes, with the projector's weight decay apart."""
-    apart = ("projector.", "text_projector.", "placeholder", "part_vectors", "score_vector")
+    apart = ("projector.", "text_projector.", "placeholder", "part_vectors")
     behavioral = {name: p for name, p in llara.trainable().items() if name.startswith(apart)}
     others = {name: p for name, p in llara.trainable().items() if name not in behavioral}
     matrices = [p for p in others.values() if p.ndim > 1]

@@ -11,7 +11,7 @@ from llara.recommender import (
     load_recommender,
     save_recommender,
 )
-from llara.run.choices import judges_training_rows
+from llara.run.choices import uses_prior
 from llara.run.material import Material
 from llara.run.stages.recommender import build_untrained, fit_events
 from llara.run.stages.stage import Place, Probed, StagePlan
@@ -42,9 +42,9 @@ class FoldsStage:
 
     @property
     def needed(self) -> bool:
-        """Only where a recommender that has learned something judges training rows."""
+        """Only where there is a prior that has learned something."""
         config = self.material.config
-        return judges_training_rows(config) and config.prior_folds > 1 and self.recommender.learns
+        return uses_prior(config) and config.prior_folds > 1 and self.recommender.learns
 
     def run(self, place: Place) -> FoldRecommenders | None:
         """One recommender per fold, those of `only` alone where that is given; None where no such judgment is used."""
