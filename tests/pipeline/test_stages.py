@@ -24,6 +24,7 @@ def config(world: "World", name: str) -> Path:
     settings = tiny_settings(world.folder, name)
     settings["train"]["stages"] = STAGES
     settings |= {"recommender_prior": True, "prior_folds": 2, "practice": {"steps": 4}}
+    settings |= {"ranked_candidates": True, "sequence": {"items": "vectors"}}
     path = world.folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return path

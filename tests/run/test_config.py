@@ -130,6 +130,11 @@ def test_unknown_key_without_a_near_one_lists_the_valid_ones() -> None:
         ),
         ({"evaluate": {"scorer": "listwise"}}, "evaluate.scorer", "'answer'"),
         ({"sequence": {"items": "vectors"}}, "sequence.items", "train.objective.name sequence"),
+        (
+            {"ranked_candidates": True, "train": {"objective": {"name": "sequence"}}},
+            "ranked_candidates",
+            "histories alone",
+        ),
         ({"prompt": {"item_text": ["year", "genres"]}}, "prompt.item_text", '"{title} ({year}; {genres})"'),
         ({"prompt": {"item_text": []}}, "prompt.item_text", 'write "{title}", not []'),
         ({"prompt": {"item_text": {"title": None}}}, "prompt.item_text", "needs quotes"),

@@ -74,25 +74,35 @@ class RunConfig(LlaraConfig):
             raise ConfigError(
                 f"evaluate.scorer {asked} needs a train.objective that trains it, such as {asked}, got {names}"
             )
-        if self.practice.steps > 0 and all(stage.objective.prompts == "histories" for stage in stages):
-            raise ConfigError(
-                "practice teaches prompts with candidates, train.objective.name sequence trains on histories alone. "
-                "Set practice.steps to 0."
-            )
+        self._refuse_unused()
         if self.sequence.texts == "encoder" and self.recommender.text.encoder is None:
             raise ConfigError(
                 "sequence.texts encoder needs recommender.text.encoder, the folder of a text encoder. Get one with "
                 "`llara backbone fetch minilm-l6`."
+            )
+        if self.data.split.min_history < 1:
+            raise ConfigError(
+                f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: "
+                "a prompt without history has nothing to read."
+            )
+
+    def _refuse_unused(self) -> None:
+        """Settings about prompts that no stage trains on would change nothing."""
+        with_candidates = any(stage.objective.prompts == "candidates" for stage in self.train.in_stages())
+        if self.practice.steps > 0 and not with_candidates:
+            raise ConfigError(
+                "practice teaches prompts with candidates, train.objective.name sequence trains on histories alone. "
+                "Set practice.steps to 0."
             )
         if self.sequence.items == "vectors" and "sequence" not in self.train.trains:
             raise ConfigError(
                 "sequence.items vectors is about histories alone, which no train.objective.name sequence trains on. "
                 "Leave it at titles, or train with that objective."
             )
-        if self.data.split.min_history < 1:
+        if self.ranked_candidates and not with_candidates:
             raise ConfigError(
-                f"data.split.min_history must be at least 1 to train LLaRA, got {self.data.split.min_history}: "
-                "a prompt without history has nothing to read."
+                "ranked_candidates is about prompts with candidates, train.objective.name sequence trains on histories "
+                "alone. Set it to false, or add a stage with another objective to train.stages."
             )
 
     @property
