@@ -15,8 +15,13 @@ _README_ROWS = {
 }
 """Models of the README's table, in its order, by their name in the JSON."""
 
+_ANSWER_ROWS = {
+    "hybrid LLaRA (free generation)": "hybrid LLaRA with SmolLM2, its own best candidates first: it writes the title",
+    "hybrid LLaRA (answer)": "the same model: exact likelihood of each title",
+}
+"""What follows there, of a run with a pretrained model on the same rows."""
 
-_SPARSE_ROWS = {
+_PRETRAINED_ROWS = {
     "popularity": "popularity",
     "sasrec": "SASRec alone",
     "counts": "co-occurrence counts",
@@ -27,27 +32,31 @@ _SPARSE_ROWS = {
     "hybrid LLaRA (sequence without fusion)": "hybrid LLaRA (SmolLM2), by itself",
     "hybrid LLaRA (sequence)": "hybrid LLaRA (SmolLM2), added to them",
 }
-"""The same of the sparse set; rows that the JSON lacks are left out."""
+"""The same of runs with a pretrained model; rows that the JSON lacks are left out."""
 
 
 def readme_table(results: dict[str, Any]) -> str:
-    """What the README shows: MovieLens, what was published first, then a sparse catalog with a pretrained model."""
-    return f"{_dense_table(results['movielens-100k'])}\n\n{_sparse_table(results['beauty'])}"
+    """What the README shows: MovieLens, what was published first, then pretrained models on all rows of two sets."""
+    paper = _paper_table(results["movielens-100k"], results["movielens-100k-smollm2-answer"])
+    return "\n\n".join([paper, *(_pretrained_table(results[name]) for name in ("movielens-100k-smollm2", "beauty"))])
 
 
-def _dense_table(entry: dict[str, Any]) -> str:
+def _paper_table(entry: dict[str, Any], pretrained: dict[str, Any]) -> str:
     published = entry["published"]
     rows = [[published["model"], _cell(published["hr@1"], None, published["valid_ratio"])]]
     for name, shown in _README_ROWS.items():
         model = entry["models"][name]
         rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
+    for name, shown in _ANSWER_ROWS.items():
+        model = pretrained["models"][name]
+        rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
     title = entry["title"].partition(" ")[0]
     return f"{table([f'{title}: HR@1 [95 % interval]; ValidRatio', ''], rows)}\n\n{_counted(entry)}"
 
 
-def _sparse_table(entry: dict[str, Any]) -> str:
+def _pretrained_table(entry: dict[str, Any]) -> str:
     rows = []
-    for name, shown in _SPARSE_ROWS.items():
+    for name, shown in _PRETRAINED_ROWS.items():
         if name in entry["models"]:
             model = entry["models"][name]
             versus = [_versus(model["versus"]), _versus(model.get("versus_sasrec"))]

@@ -48,4 +48,4 @@ def test_the_quickstart_takes_a_pretrained_model(smollm2: Path, tmp_path: Path) 
     config = yaml.safe_load((out / "hybrid" / "config.yaml").read_text(encoding="utf-8"))
     assert config["backbone"]["path"] == str(smollm2)
     assert config["backbone"]["tuning"] == "lora"
-    assert config["prompt"]["item_text"] == "{title} ({author})"
+    assert config["sequence"]["items"] == "vectors"

@@ -80,7 +80,7 @@ def pretrained_config(folder: Path, *, seed: int, backbone: str) -> RunConfig:
         small,
         backbone=BackboneConfig(path=backbone),
         sequence=SequenceConfig(items="vectors"),
-        train=replace(small.train, epochs=4, optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01)),
+        train=replace(small.train, epochs=2.5, optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01)),
     )
 
 
