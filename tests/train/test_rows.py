@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from llara.data import Examples, IntArray
-from llara.model import Llara, SequenceConfig, score_catalog
+from llara.model import Llara, SequenceConfig
 from llara.train.draws import Draws
 from llara.train.rows import CandidateRows, TrainingBatch
 
@@ -33,7 +34,8 @@ def test_hybrid_prompts_are_ranked_and_the_target_is_found_again(
     assert llara.training
     np.testing.assert_array_equal(targets(ranked), examples.target)
     np.testing.assert_array_equal(targets(plain), examples.target)
-    scores = score_catalog(llara, examples.histories())
+    with torch.no_grad():
+        scores = llara.recommender.score_all(torch.from_numpy(examples.history)).numpy()
     for row, hybrid in enumerate(HYBRID):
         shown = ranked.prompts.candidate_items[row].tolist()
         as_drawn = plain.prompts.candidate_items[row].tolist()

@@ -43,8 +43,8 @@ class LlaraConfig:
     """Beyond the paper: the listwise or sequence score of a hybrid prompt is the head's plus a learned weight times the
     recommender's log-probability of the item, so that the language model learns what the recommender misses."""
     ranked_candidates: bool = False
-    """Beyond the paper: a hybrid prompt shows its candidates most probable first, by the sequence head or, in a model
-    without one, by the recommender, so that answers start from that ranking; false: in the order given."""
+    """Beyond the paper: a hybrid prompt shows its candidates in the recommender's order, most probable first, so that
+    answers start from its ranking; false: in the order given."""
     part_vectors: bool = False
     """Beyond the paper: a learned vector is added to every input embedding of a history item, another to those of the
     candidates, so that a small backbone tells the two apart from its first layer on."""
