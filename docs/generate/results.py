@@ -16,7 +16,7 @@ _README_ROWS = {
 """Models of the README's table, in its order, by their name in the JSON."""
 
 _ANSWER_ROWS = {
-    "hybrid LLaRA (free generation)": "hybrid LLaRA (SmolLM2), candidates in the recommenders' order: it writes the title",
+    "hybrid LLaRA (free generation)": "hybrid LLaRA (SmolLM2), candidates in SASRec's and others' order: it writes",
     "hybrid LLaRA (answer)": "the same model: exact likelihood of each title",
 }
 """What follows there, of a run with a pretrained model on the same rows."""
