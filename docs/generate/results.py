@@ -16,10 +16,11 @@ _README_ROWS = {
 """Models of the README's table, in its order, by their name in the JSON."""
 
 _ANSWER_ROWS = {
-    "hybrid LLaRA (free generation)": "hybrid LLaRA (SmolLM2), candidates in SASRec's and others' order: it writes",
+    "hybrid LLaRA (free generation)": "hybrid LLaRA (SmolLM2), recommenders' order: it writes the title",
     "hybrid LLaRA (answer)": "the same model: exact likelihood of each title",
 }
 """What follows there, of a run with a pretrained model on the same rows."""
+_NOT_RUN: dict[str, Any] = {"models": {}}
 
 _PRETRAINED_ROWS = {
     "popularity": "popularity",
@@ -37,7 +38,7 @@ _PRETRAINED_ROWS = {
 
 def readme_table(results: dict[str, Any]) -> str:
     """What the README shows: MovieLens, what was published first, then pretrained models on all rows of two sets."""
-    paper = _paper_table(results["movielens-100k"], results["movielens-100k-smollm2-answer"])
+    paper = _paper_table(results["movielens-100k"], results.get("movielens-100k-smollm2-answer", _NOT_RUN))
     return "\n\n".join([paper, *(_pretrained_table(results[name]) for name in ("movielens-100k-smollm2", "beauty"))])
 
 
@@ -48,6 +49,8 @@ def _paper_table(entry: dict[str, Any], pretrained: dict[str, Any]) -> str:
         model = entry["models"][name]
         rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
     for name, shown in _ANSWER_ROWS.items():
+        if name not in pretrained["models"]:
+            continue
         model = pretrained["models"][name]
         rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
     title = entry["title"].partition(" ")[0]
