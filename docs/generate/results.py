@@ -54,7 +54,7 @@ def _paper_table(entry: dict[str, Any], pretrained: dict[str, Any]) -> str:
         model = pretrained["models"][name]
         rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
     title = entry["title"].partition(" ")[0]
-    return f"{table([f'{title}: HR@1 [95 % interval]; ValidRatio', ''], rows)}\n\n{_counted(entry)}"
+    return f"{table([f'{title}: HR@1 [95 % interval]; ValidRatio', ''], rows)}\n\n{_counted(entry, pretrained)}"
 
 
 def _pretrained_table(entry: dict[str, Any]) -> str:
@@ -100,10 +100,12 @@ def _baseline(entry: dict[str, Any]) -> str:
     return name
 
 
-def _counted(entry: dict[str, Any]) -> str:
+def _counted(entry: dict[str, Any], pretrained: dict[str, Any]) -> str:
     models = [entry["models"][name] for name in _README_ROWS]
     seeds, draws = (max(count) for count in ([len(m["seeds"]) for m in models], [m["draws"] for m in models]))
     fewer = [_fewer(_README_ROWS[name], entry["models"][name], seeds, draws) for name in _README_ROWS]
+    further = [(shown, pretrained["models"].get(name)) for name, shown in _ANSWER_ROWS.items()]
+    fewer += [_fewer(shown, model, seeds, draws) for shown, model in further if model is not None]
     counted = f"{entry['users']} users x {draws} draws, {_runs(seeds)}"
     return f"{'; '.join([counted, *filter(None, fewer)])}. A blind guess scores {1 / entry['num_candidates']:.3f}."
 
