@@ -26,7 +26,7 @@ class SequenceConfig:
 
     items: Literal["titles", "vectors"] = "titles"
     """How a history alone is read. titles: each item as prompt.history says; vectors: each as one token, the sum of its
-    text's vector and, in hybrid prompts, of its recommender vector, both projected: about ten times as many targets per
+    text's vector and, in hybrid prompts, of its recommender vector, both projected: about six times as many targets per
     second, and the language model reads what the texts' vectors say instead of the texts."""
 
     def __post_init__(self) -> None:
