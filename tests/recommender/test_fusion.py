@@ -17,6 +17,8 @@ from llara.errors import CheckpointError, ConfigError
 from llara.recommender import (
     Counts,
     CountsConfig,
+    Ease,
+    EaseConfig,
     FitConfig,
     FoldRecommenders,
     Fusion,
@@ -183,10 +185,11 @@ def test_weights_make_held_out_rows_likelier_than_any_member_alone() -> None:
     assert nats(best) < min(nats(torch.eye(3)[member][:, None].expand(3, 5)) for member in range(3))
 
 
-@pytest.mark.parametrize("name", ["fusion", "counts", "text", "text-sasrec"])
+@pytest.mark.parametrize("name", ["fusion", "counts", "ease", "text", "text-sasrec"])
 def test_saved_is_loaded(name: str, tmp_path: Path) -> None:
     kinds: dict[str, Recommender] = {
         "counts": Counts(NUM_ITEMS, CountsConfig(window=3, decay=0.5)),
+        "ease": Ease(NUM_ITEMS, EaseConfig(l2=3.0, kept=7, decay=0.5)),
         "text": TextSimilarity(ring_of_texts(), decay=0.3),
         "text-sasrec": TextSASRec(ring_of_texts(), SASRecConfig(max_length=8), ids=True, width=8),
         "fusion": Fusion([SASRec(NUM_ITEMS, width=8), Counts(NUM_ITEMS)], by_frequency=True),
@@ -237,7 +240,8 @@ def test_a_fold_counts_no_choice_of_its_users() -> None:
 @pytest.mark.parametrize(
     ("settings_", "message"),
     [
-        ({"name": "counts"}, "no item vectors"),
+        ({"name": "counts"}, "counts has no item vectors"),
+        ({"name": "ease"}, "ease has no item vectors"),
         ({"name": "text"}, "recommender.text.encoder is not set"),
         ({"name": "fusion", "fusion": FusionConfig(members=("sasrec", "text"))}, "backbone fetch minilm-l6"),
         ({"name": "fusion", "fusion": FusionConfig(members=("counts", "sasrec"))}, "no item vectors"),

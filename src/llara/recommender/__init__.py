@@ -5,6 +5,7 @@ from llara.recommender.caser import Caser, CaserConfig
 from llara.recommender.counts import Counts, CountsConfig
 from llara.recommender.device import best_device
 from llara.recommender.drawn import losses_among_drawn
+from llara.recommender.ease import Ease, EaseConfig
 from llara.recommender.fit import EpochRecord, FitConfig, FitReport, fit_recommender, rank_in_catalog, rank_validation
 from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_users
 from llara.recommender.fusion import FREQUENCY_EDGES, Fusion, FusionConfig
@@ -33,6 +34,8 @@ __all__ = [
     "CatalogScorer",
     "Counts",
     "CountsConfig",
+    "Ease",
+    "EaseConfig",
     "EpochRecord",
     "FitConfig",
     "FitReport",

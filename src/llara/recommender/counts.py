@@ -11,11 +11,7 @@ from torch import Tensor
 
 from llara.data.limits import PositiveInt, PositiveRatio, check_limits
 from llara.data.sequences import Sequences
-from llara.errors import ConfigError
-from llara.recommender.base import Recommender, prefixes, recency
-
-_ENTRIES_AT_ONCE = 2**24
-"""Scores of the catalog that are held at a time while candidates are scored."""
+from llara.recommender.pairs import PairRecommender, weights_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +29,10 @@ class CountsConfig:
         check_limits(self, "recommender.counts")
 
 
-class Counts(Recommender):
+class Counts(PairRecommender):
     """Scores an item by the logarithm of its probability in a mixture: what followed each history item, and popularity.
 
-    What followed an item is counted in the training sequences; the mixture weighs later history items more. It has no
-    item vectors: where LLaRA needs some, use it as a member of a fusion.
+    What followed an item is counted in the training sequences; the mixture weighs later history items more.
 
     Args:
         num_items: Catalog size, without padding.
@@ -46,23 +41,12 @@ class Counts(Recommender):
     """
 
     name = "counts"
-    begin: Tensor
-    follower: Tensor
-    share: Tensor
     popularity: Tensor
 
     def __init__(self, num_items: int, config: CountsConfig | None = None, *, pairs: int = 0) -> None:
-        super().__init__(num_items, 1)
+        super().__init__(num_items, pairs=pairs)
         self.config = config or CountsConfig()
-        self.register_buffer("begin", torch.zeros(num_items + 2, dtype=torch.long))
-        self.register_buffer("follower", torch.zeros(pairs, dtype=torch.int32))
-        self.register_buffer("share", torch.zeros(pairs))
         self.register_buffer("popularity", torch.full((num_items + 1,), 1 / num_items))
-
-    @property
-    def learns(self) -> bool:
-        """Always."""
-        return True
 
     def count(self, sequences: Sequences) -> None:
         """Count anew in training sequences."""
@@ -75,59 +59,17 @@ class Counts(Recommender):
             worth = np.full(len(first), distance**-0.5, dtype=np.float32)
             table = table + csr_array((worth, (first, second)), shape=(size, size))
         of_item = np.asarray(table.sum(axis=1)).ravel()
-        self.begin = torch.from_numpy(table.indptr.astype(np.int64))
-        self.follower = torch.from_numpy(table.indices.astype(np.int32))
         shares = table.data / np.repeat(np.maximum(of_item, 1e-9), np.diff(table.indptr))
-        self.share = torch.from_numpy(shares.astype(np.float32))
+        self.take(csr_array((shares, table.indices, table.indptr), shape=table.shape))
         chosen = np.bincount(items, minlength=size)[:size].astype(np.float32) + 1.0
         chosen[0] = 0.0
         self.popularity = torch.from_numpy(chosen / chosen.sum())
 
-    def scoring_table(self) -> Tensor:
-        """Raises ConfigError: counts have no vectors."""
-        raise ConfigError(
-            "counts have no item vectors to put into prompts. Use recommender.name: fusion, with a recommender that "
-            "has some as its first member."
-        )
-
-    @property
-    def device(self) -> torch.device:
-        """Where the counts are."""
-        return self.popularity.device
-
-    def encode(self, history: Tensor) -> Tensor:
-        """Raises ConfigError: counts have no states."""
-        return self.scoring_table()
-
     def score_all(self, history: Tensor) -> Tensor:
         """Log-probability of every item, [B, num_items + 1]; column 0 is -inf; popularity for an empty history."""
-        B, L = history.shape
-        weight = recency(history, decay=self.config.decay)
-        weight = weight / weight.sum(dim=1, keepdim=True).clamp_min(1e-9)
-        items = history.flatten()
-        start, found = self.begin[items], self.begin[items + 1] - self.begin[items]
-        source = torch.repeat_interleave(torch.arange(B * L, device=history.device), found)
-        place = torch.arange(len(source), device=history.device) - (found.cumsum(0) - found)[source] + start[source]
-        mixed = torch.zeros(B * (self.num_items + 1), device=history.device)
-        target = source // max(L, 1) * (self.num_items + 1) + self.follower[place].long()
-        mixed.index_add_(0, target, self.share[place] * weight.flatten()[source])
-        mixed = mixed.view(B, self.num_items + 1)
+        mixed = self.added(history, weights_of(history, decay=self.config.decay))
         share = self.config.smoothing
         return ((1 - share) * mixed + share * self.popularity).log()
-
-    def score(self, history: Tensor, candidates: Tensor) -> Tensor:
-        """The same numbers for candidates only, [B, C]; -inf at padding."""
-        step = max(1, _ENTRIES_AT_ONCE // (self.num_items + 1))
-        blocks = range(0, len(history), step)
-        return torch.cat(
-            [self.score_all(history[at : at + step]).gather(1, candidates[at : at + step]) for at in blocks]
-            or [torch.zeros(candidates.shape, device=candidates.device)]
-        )
-
-    def score_each(self, history: Tensor, items: Tensor | None = None) -> Tensor:
-        """See `Recommender.score_each`."""
-        scores = self.score_all(prefixes(history))
-        return scores if items is None else scores[:, items]
 
     def settings(self) -> dict[str, object]:
         """How is counted, and how many pairs there are."""

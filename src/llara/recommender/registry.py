@@ -15,6 +15,7 @@ from llara.errors import ConfigError
 from llara.recommender.base import Recommender
 from llara.recommender.caser import Caser, CaserConfig
 from llara.recommender.counts import Counts, CountsConfig
+from llara.recommender.ease import Ease, EaseConfig
 from llara.recommender.fit import FitConfig
 from llara.recommender.fusion import Fusion, FusionConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
@@ -33,6 +34,7 @@ _SECTIONS = {
     "text": "text",
     "text-sasrec": "text",
     "counts": "counts",
+    "ease": "ease",
     "fusion": "fusion",
 }
 """Section of the settings of each recommender that has one."""
@@ -55,6 +57,7 @@ class RecommenderConfig:
     imported: ImportedConfig = field(default_factory=ImportedConfig)
     text: TextConfig = field(default_factory=TextConfig)
     counts: CountsConfig = field(default_factory=CountsConfig)
+    ease: EaseConfig = field(default_factory=EaseConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of a recommender that was added: its own settings, by name."""
@@ -70,11 +73,12 @@ class RecommenderConfig:
         self._check_parts()
 
     def _check_parts(self) -> None:
-        """Refuse a part that cannot be made, and counts where vectors are needed."""
-        if self.parts[0] == Counts.name:
+        """Refuse a part that cannot be made, and one without item vectors where these are needed."""
+        first = self.parts[0]
+        if first in (Counts.name, Ease.name):
             raise ConfigError(
-                "counts have no item vectors to put into prompts. Set recommender.name: fusion, and name a recommender "
-                "that has some first in recommender.fusion.members, such as [sasrec, counts]."
+                f"{first} has no item vectors to put into prompts. Set recommender.name: fusion, and name a "
+                f"recommender that has some first in recommender.fusion.members, such as [sasrec, {first}]."
             )
         if self.reads_text and self.text.encoder is None:
             raise ConfigError(
@@ -226,6 +230,7 @@ register_recommender(ImportedEmbeddings, ImportedConfig, build=_imported)
 register_recommender(TextSimilarity, TextConfig, build=_text)
 register_recommender(TextSASRec, TextConfig, build=_text_sasrec)
 register_recommender(Counts, CountsConfig, build=lambda settings, items: Counts(items.num_items, settings.counts))
+register_recommender(Ease, EaseConfig, build=lambda settings, items: Ease(items.num_items, settings.ease))
 register_recommender(Fusion, FusionConfig, build=_fusion)
 RECOMMENDERS[Popularity.name] = Popularity
 
