@@ -191,6 +191,27 @@ class _TreeRow(_Row):
         self.paths = trie.paths
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where rows lie in a batch: its width, and by how much each row is moved to the right."""
+
+    width: int
+    shifts: Sequence[int]
+
+    def padded(self, values: Sequence[Sequence[int]], fill: int) -> Tensor:
+        """One value for each token, [B, T]."""
+        filled = [
+            [*[fill] * shift, *row, *[fill] * (self.width - shift - len(row))]
+            for row, shift in zip(values, self.shifts, strict=True)
+        ]
+        return torch.tensor(filled, dtype=torch.long)
+
+    def flat(self, values: Sequence[Sequence[int]], *, shifted: bool = False) -> Tensor:
+        """All rows' values one after another; `shifted` ones are positions."""
+        joined = [v + (s if shifted else 0) for row, s in zip(values, self.shifts, strict=True) for v in row]
+        return torch.tensor(joined, dtype=torch.long)
+
+
 def _assemble(
     prompts: Sequence[EncodedPrompt],
     rows: Sequence[_Row],
@@ -202,58 +223,53 @@ def _assemble(
     pads_left: bool = False,
 ) -> PromptBatch:
     width = width or max(len(row.tokens) for row in rows)
-    shifts = [width - len(row.tokens) if pads_left else 0 for row in rows]
-
-    def padded(values: Sequence[Sequence[int]], fill: int) -> Tensor:
-        filled = [
-            [*[fill] * shift, *row, *[fill] * (width - shift - len(row))]
-            for row, shift in zip(values, shifts, strict=True)
-        ]
-        return torch.tensor(filled, dtype=torch.long)
-
-    def flat(values: list[list[int]], *, shifted: bool = False) -> Tensor:
-        joined = [v + (s if shifted else 0) for row, s in zip(values, shifts, strict=True) for v in row]
-        return torch.tensor(joined, dtype=torch.long)
-
-    is_token = padded([row.is_token for row in rows], False).bool()
-    num_candidates = max(len(prompt.candidate_positions) for prompt in prompts)
+    layout = _Layout(width, [width - len(row.tokens) if pads_left else 0 for row in rows])
+    is_token = layout.padded([row.is_token for row in rows], False).bool()
     counts = torch.tensor([len(prompt.candidate_positions) for prompt in prompts])
     return PromptBatch(
-        token_ids=padded([row.tokens for row in rows], filler),
-        position_ids=padded([row.positions for row in rows], 0),
+        token_ids=layout.padded([row.tokens for row in rows], filler),
+        position_ids=layout.padded([row.positions for row in rows], 0),
         is_token=is_token,
-        reach=_reach(padded([row.ends for row in rows], 0), is_token),
-        parts=padded([row.parts for row in rows], WORDING_PART),
+        reach=_reach(layout.padded([row.ends for row in rows], 0), is_token),
+        parts=layout.padded([row.parts for row in rows], WORDING_PART),
         slot_rows=_owners([prompt.slot_items for prompt in prompts]),
-        slot_positions=flat([prompt.slot_positions for prompt in prompts], shifted=True),
-        slot_items=flat([prompt.slot_items for prompt in prompts]),
+        slot_positions=layout.flat([prompt.slot_positions for prompt in prompts], shifted=True),
+        slot_items=layout.flat([prompt.slot_items for prompt in prompts]),
         hybrid=torch.tensor(list(hybrid), dtype=torch.bool),
-        candidate_positions=torch.tensor(
-            [
-                [p + shift for p in prompt.candidate_positions]
-                + [p + shift for p in prompt.candidate_positions[-1:]] * (num_candidates - len(prompt.candidate_items))
-                for prompt, shift in zip(prompts, shifts, strict=True)
-            ],
-            dtype=torch.long,
-        ),
+        candidate_positions=_candidate_positions(prompts, layout.shifts),
         candidate_items=_padded_right([prompt.candidate_items for prompt in prompts]),
         history_items=_padded_right([prompt.history_items for prompt in prompts]),
-        history_positions=_padded_right(
-            [
-                [p + shift for p in prompt.history_positions] or [0] * len(prompt.history_items)
-                for prompt, shift in zip(prompts, shifts, strict=True)
-            ]
-        ),
+        history_positions=_history_positions(prompts, layout.shifts),
         next_items=torch.zeros(len(prompts), 0, dtype=torch.long),
-        candidate_mask=torch.arange(num_candidates) < counts[:, None],
+        candidate_mask=torch.arange(int(counts.max())) < counts[:, None],
         answer_rows=_owners([row.answer_tokens for row in rows]),
-        answer_positions=flat([row.answer_positions for row in rows], shifted=True),
-        answer_tokens=flat([row.answer_tokens for row in rows]),
+        answer_positions=layout.flat([row.answer_positions for row in rows], shifted=True),
+        answer_tokens=layout.flat([row.answer_tokens for row in rows]),
         **_paths(rows),
         tree_start=tree_start,
         pads_left=pads_left,
-        other_slots=_other_slots(prompts, shifts),
+        other_slots=_other_slots(prompts, layout.shifts),
         whole_items=prompts[0].whole_items,
+    )
+
+
+def _candidate_positions(prompts: Sequence[EncodedPrompt], shifts: Sequence[int]) -> Tensor:
+    """Rows with fewer candidates repeat their last one's position, [B, C]."""
+    most = max(len(prompt.candidate_positions) for prompt in prompts)
+    rows = [
+        [*prompt.candidate_positions, *prompt.candidate_positions[-1:] * (most - len(prompt.candidate_positions))]
+        for prompt in prompts
+    ]
+    return torch.tensor([[p + shift for p in row] for row, shift in zip(rows, shifts, strict=True)], dtype=torch.long)
+
+
+def _history_positions(prompts: Sequence[EncodedPrompt], shifts: Sequence[int]) -> Tensor:
+    """0 where a row has fewer, or is only part of a prompt, [B, L]."""
+    return _padded_right(
+        [
+            [p + shift for p in prompt.history_positions] or [0] * len(prompt.history_items)
+            for prompt, shift in zip(prompts, shifts, strict=True)
+        ]
     )
 
 

@@ -214,16 +214,8 @@ def _practise_phases(
         if steps == 0 or len(rows) == 0 or negatives < 1:
             logger.info("practice phase %d skipped: no two items share a word, or the catalog is too small", number + 1)
             continue
-        settings = TrainConfig(
-            epochs=steps / max(1, -(-len(rows) // config.batch_size)),
-            batch_size=config.batch_size,
-            micro_batch_size=config.batch_size,
-            num_negatives=negatives,
-            validations=1,
-            objective=phase.objective(objective),
-            curriculum=CurriculumConfig(kind="text-only"),
-            optimizer=OptimizerConfig(learning_rate=config.learning_rate, weight_decay=0.01),
-            seed=seed + number,
+        settings = _phase_settings(
+            config, phase, objective, rows=len(rows), negatives=negatives, steps=steps, seed=seed + number
         )
         progress = _Progress(phase.enough)
         trainer = Trainer(
@@ -242,6 +234,29 @@ def _practise_phases(
             "practice, %d history items and %d candidates: loss %.2f -> %.2f in %d steps, %.0f s",
             history_length, negatives + 1, progress.first(), progress.last(), report.steps, report.seconds,
         )  # fmt: skip
+
+
+def _phase_settings(
+    config: PracticeConfig,
+    phase: Phase,
+    objective: ObjectiveConfig,
+    *,
+    rows: int,
+    negatives: int,
+    steps: int,
+    seed: int,
+) -> TrainConfig:
+    return TrainConfig(
+        epochs=steps / max(1, -(-rows // config.batch_size)),
+        batch_size=config.batch_size,
+        micro_batch_size=config.batch_size,
+        num_negatives=negatives,
+        validations=1,
+        objective=phase.objective(objective),
+        curriculum=CurriculumConfig(kind="text-only"),
+        optimizer=OptimizerConfig(learning_rate=config.learning_rate, weight_decay=0.01),
+        seed=seed,
+    )
 
 
 class _Progress:
