@@ -2,11 +2,13 @@
 
     python -m benchmarks.real_results movielens-100k runs/ml-0 runs/ml-1 runs/ml-2
     python -m benchmarks.real_results movielens-100k runs/ml-text-0 runs/ml-text-1 --only text-only
+    python -m benchmarks.real_results movielens-100k-smollm2-paper runs/ml --evaluation evaluations/last-rows
     make docs
 
 Each run folder holds `evaluation.json` (and `generation.json`, where free generation covered fewer draws). Runs of
 several seeds are averaged row by row, each against its own recommender; intervals and tests resample the users. Models
-that the runs do not have keep what the JSON says about them.
+that the runs do not have keep what the JSON says about them. `--evaluation` takes the numbers from what
+`llara evaluate` wrote about each run on other rows.
 """
 
 import argparse
@@ -35,26 +37,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_set", help="key in the JSON, such as movielens-100k")
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs that differ in their seed only")
+    parser.add_argument("--evaluation", nargs="+", type=Path, help="what llara evaluate wrote, for each run")
     parser.add_argument("--only", default="", help="keep models alone whose names begin so")
     parser.add_argument("--made", default=time.strftime("%Y-%m-%d"), help="when and on which commit; else today")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     known = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
     entry = known.get(options.data_set, {"models": {}})
-    known[options.data_set] = updated(entry, options.runs, made=options.made, only=options.only)
+    known[options.data_set] = updated(
+        entry, options.runs, made=options.made, only=options.only, evaluations=options.evaluation or options.runs
+    )
     options.output.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def updated(entry: dict[str, Any], runs: Sequence[Path], *, made: str, only: str = "") -> dict[str, Any]:
+def updated(
+    entry: dict[str, Any],
+    runs: Sequence[Path],
+    *,
+    made: str,
+    only: str = "",
+    evaluations: Sequence[Path] | None = None,
+) -> dict[str, Any]:
     """What the JSON says about a data set, with the models of these runs whose names begin with `only`.
+
+    Args:
+        entry: What it says now.
+        runs: Finished runs that differ in their seed only.
+        made: When and on which commit.
+        only: Beginning of the names that are kept.
+        evaluations: Folder with the evaluation of each run; None: the runs themselves.
 
     Raises:
         DataError: If the runs have other models or other rows than one another.
     """
-    reports = [EvaluationReport.load(run / "evaluation.json") for run in runs]
+    judged = runs if evaluations is None else evaluations
+    if len(judged) != len(runs):
+        raise DataError(f"expected an evaluation for each of {len(runs)} runs, found {len(judged)}.")
+    reports = [EvaluationReport.load(folder / "evaluation.json") for folder in judged]
     models = averaged(reports, seeds=[seed_of(run) for run in runs])
-    written = [run / "generation.json" for run in runs if (run / "generation.json").is_file()]
-    if len(written) == len(runs):
+    written = [path / "generation.json" for path in judged if (path / "generation.json").is_file()]
+    if len(written) == len(judged):
         models.update(averaged([EvaluationReport.load(path) for path in written], seeds=[seed_of(run) for run in runs]))
     manifests = [json.loads((run / "manifest.json").read_text(encoding="utf-8")) for run in runs]
     models = {name: {"made": made, **model} for name, model in models.items() if name.startswith(only)}

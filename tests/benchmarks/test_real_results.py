@@ -72,3 +72,16 @@ def test_models_of_other_runs_stay_in_the_json(tmp_path: Path) -> None:
     assert entry["minutes"] == [2.0, 2.0]
     assert entry["models"]["text-only"] == {"hits": [5]}
     assert (entry["models"]["hybrid"]["made"], entry["models"]["hybrid"]["seeds"]) == ("today", [0, 1])
+
+
+def test_the_evaluation_may_lie_elsewhere(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "run", 3, FIRST)
+    (tmp_path / "other").mkdir()
+    SECOND.save(tmp_path / "other" / "evaluation.json")
+    out = tmp_path / "out.json"
+    main(["tiny", str(run), "--evaluation", str(tmp_path / "other"), "--output", str(out)])
+    found = json.loads(out.read_text(encoding="utf-8"))["tiny"]["models"]["hybrid"]
+    assert found["hits"] == [SECOND.result("hybrid").hits]
+    assert found["seeds"] == [3]
+    with pytest.raises(DataError, match="for each of 1 runs, found 2"):
+        main(["tiny", str(run), "--evaluation", str(run), str(run), "--output", str(out)])
