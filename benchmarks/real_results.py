@@ -39,13 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs that differ in their seed only")
     parser.add_argument("--evaluation", nargs="+", type=Path, help="what llara evaluate wrote, for each run")
     parser.add_argument("--only", default="", help="keep models alone whose names begin so")
+    parser.add_argument("--name", help="call the one model that --only keeps so")
     parser.add_argument("--made", default=time.strftime("%Y-%m-%d"), help="when and on which commit; else today")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     known = json.loads(options.output.read_text(encoding="utf-8")) if options.output.is_file() else {}
     entry = known.get(options.data_set, {"models": {}})
     known[options.data_set] = updated(
-        entry, options.runs, made=options.made, only=options.only, evaluations=options.evaluation or options.runs
+        entry,
+        options.runs,
+        made=options.made,
+        only=options.only,
+        name=options.name,
+        evaluations=options.evaluation or options.runs,
     )
     options.output.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -56,6 +62,7 @@ def updated(
     *,
     made: str,
     only: str = "",
+    name: str | None = None,
     evaluations: Sequence[Path] | None = None,
 ) -> dict[str, Any]:
     """What the JSON says about a data set, with the models of these runs whose names begin with `only`.
@@ -65,10 +72,11 @@ def updated(
         runs: Finished runs that differ in their seed only.
         made: When and on which commit.
         only: Beginning of the names that are kept.
+        name: What to call the one model that is kept; None: as the run does.
         evaluations: Folder with the evaluation of each run; None: the runs themselves.
 
     Raises:
-        DataError: If the runs have other models or other rows than one another.
+        DataError: If the runs have other models or other rows than one another, or not one model has the new name.
     """
     judged = runs if evaluations is None else evaluations
     if len(judged) != len(runs):
@@ -79,7 +87,11 @@ def updated(
     if len(written) == len(judged):
         models.update(averaged([EvaluationReport.load(path) for path in written], seeds=[seed_of(run) for run in runs]))
     manifests = [json.loads((run / "manifest.json").read_text(encoding="utf-8")) for run in runs]
-    models = {name: {"made": made, **model} for name, model in models.items() if name.startswith(only)}
+    models = {known: {"made": made, **model} for known, model in models.items() if known.startswith(only)}
+    if name is not None:
+        if len(models) != 1:
+            raise DataError(f"expected one model to call '{name}', found {', '.join(models) or 'none'}. Change --only.")
+        models = dict(zip([name], models.values(), strict=True))
     if only:  # what else the JSON says is of other runs
         return {**entry, "models": {**entry["models"], **models}}
     facts = {

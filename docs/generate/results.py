@@ -1,5 +1,6 @@
 """Tables of results on real data, from `benchmarks/real_results.json`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from docs.generate.marks import table
@@ -18,57 +19,78 @@ _README_ROWS = {
 _ANSWER_ROWS = {
     "hybrid LLaRA (free generation)": "hybrid LLaRA (SmolLM2), recommenders' order: it writes the title",
     "hybrid LLaRA (answer)": "the same model: exact likelihood of each title",
+    "hybrid LLaRA (sequence by itself)": "hybrid LLaRA (SmolLM2), sequence head, by itself",
+    "hybrid LLaRA (sequence)": "hybrid LLaRA (SmolLM2), sequence head, added to the recommenders",
 }
-"""What follows there, of a run with a pretrained model on the same rows."""
+"""What follows there, of runs with a pretrained model on the same rows."""
 _NOT_RUN: dict[str, Any] = {"models": {}}
 
 _PRETRAINED_ROWS = {
     "popularity": "popularity",
-    "sasrec": "SASRec alone",
     "counts": "co-occurrence counts",
     "text": "text similarity (MiniLM)",
+    "ease": "EASE",
+    "sasrec": "SASRec",
     "text-sasrec": "SASRec over text vectors (MiniLM)",
-    "fusion": "the last four added up, weights by frequency",
+    "fusion": "cheap recommenders added up",
     "text-only LLaRA (sequence)": "text-only LLaRA (SmolLM2), by itself",
-    "hybrid LLaRA (sequence without fusion)": "hybrid LLaRA (SmolLM2), by itself",
-    "hybrid LLaRA (sequence)": "hybrid LLaRA (SmolLM2), added to them",
+    "hybrid LLaRA (sequence by itself)": "hybrid LLaRA (SmolLM2), by itself",
+    "hybrid LLaRA (sequence)": "hybrid LLaRA (SmolLM2), added to the recommenders",
 }
-"""The same of runs with a pretrained model; rows that the JSON lacks are left out."""
+"""Models of the table of several data sets, whose columns follow; a cell stays empty where the JSON lacks a model."""
+_PRETRAINED_SETS = {
+    "movielens-100k-smollm2": "MovieLens-100K",
+    "lastfm-smollm2": "LastFM in time",
+    "beauty": "Beauty",
+    "steam-smollm2": "Steam, 1,000 training rows",
+}
 
 
 def readme_table(results: dict[str, Any]) -> str:
-    """What the README shows: MovieLens, what was published first, then pretrained models on all rows of two sets."""
-    paper = _paper_table(results["movielens-100k"], results.get("movielens-100k-smollm2-answer", _NOT_RUN))
-    return "\n\n".join([paper, *(_pretrained_table(results[name]) for name in ("movielens-100k-smollm2", "beauty"))])
+    """What the README shows: MovieLens as published, then pretrained models on several sets."""
+    pretrained = [results.get(f"movielens-100k-smollm2-{rows}", _NOT_RUN) for rows in ("answer", "paper")]
+    sets = {shown: results[name] for name, shown in _PRETRAINED_SETS.items() if name in results}
+    return f"{_paper_table(results['movielens-100k'], *pretrained)}\n\n{_pretrained_table(sets)}"
 
 
-def _paper_table(entry: dict[str, Any], pretrained: dict[str, Any]) -> str:
+def _paper_table(entry: dict[str, Any], *pretrained: dict[str, Any]) -> str:
     published = entry["published"]
     rows = [[published["model"], _cell(published["hr@1"], None, published["valid_ratio"])]]
-    for name, shown in _README_ROWS.items():
-        model = entry["models"][name]
-        rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
-    for name, shown in _ANSWER_ROWS.items():
-        if name not in pretrained["models"]:
-            continue
-        model = pretrained["models"][name]
+    shown_models = [(shown, entry["models"][name]) for name, shown in _README_ROWS.items()]
+    for shown, model in [*shown_models, *_further(pretrained)]:
         rows.append([shown, _cell(model["hr@1"], model["interval"], model["valid_ratio"])])
     title = entry["title"].partition(" ")[0]
     return f"{table([f'{title}: HR@1 [95 % interval]; ValidRatio', ''], rows)}\n\n{_counted(entry, pretrained)}"
 
 
-def _pretrained_table(entry: dict[str, Any]) -> str:
+def _further(pretrained: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Rows of pretrained models that have been run, with what they are called."""
+    return [
+        (shown, entry["models"][name])
+        for name, shown in _ANSWER_ROWS.items()
+        for entry in pretrained
+        if name in entry["models"]
+    ]
+
+
+def _pretrained_table(sets: dict[str, dict[str, Any]]) -> str:
+    """HR@1 of every model on every set, and whether it is above or below SASRec there."""
     rows = []
     for name, shown in _PRETRAINED_ROWS.items():
-        if name in entry["models"]:
-            model = entry["models"][name]
-            versus = [_versus(model["versus"]), _versus(model.get("versus_sasrec"))]
-            rows.append([shown, _cell(model["hr@1"], model["interval"], None), *versus])
-    titles = [f"{entry['title']}: HR@1 [95 % interval]", "", f"vs {_baseline(entry)}", "vs SASRec"]
-    count = entry["models"]["popularity"]["total"]
-    each = "a row each" if count == entry["users"] else f"{count:,} rows"
-    counted = f"{entry['users']:,} users, {each}, {entry['num_candidates']} candidates, one run."
-    return f"{table(titles, rows)}\n\n{counted}"
+        models = [entry["models"].get(name) for entry in sets.values()]
+        rows.append([shown, *("" if model is None else _cell_beside_sasrec(model) for model in models)])
+    counted = [
+        f"{shown}: {model['total'] * len(model['hits']):,} ranked lists of {entry['users']:,} users"
+        for shown, entry in sets.items()
+        for model in [entry["models"]["popularity"]]
+    ]
+    legend = "▲ above SASRec, ▼ below it, paired over users (95 %); = a tie."
+    return f"{table(['HR@1 among 20 candidates', *sets], rows)}\n\n{legend} {'; '.join(counted)}. One run each."
+
+
+def _cell_beside_sasrec(model: dict[str, Any]) -> str:
+    versus = model.get("versus_sasrec")
+    return f"{model['hr@1']:.3f}" + (f" {_SIGNS[versus['verdict']][0]}" if versus else "")
 
 
 def dataset_table(entry: dict[str, Any]) -> str:
@@ -100,12 +122,11 @@ def _baseline(entry: dict[str, Any]) -> str:
     return name
 
 
-def _counted(entry: dict[str, Any], pretrained: dict[str, Any]) -> str:
+def _counted(entry: dict[str, Any], pretrained: Sequence[dict[str, Any]]) -> str:
     models = [entry["models"][name] for name in _README_ROWS]
     seeds, draws = (max(count) for count in ([len(m["seeds"]) for m in models], [m["draws"] for m in models]))
     fewer = [_fewer(_README_ROWS[name], entry["models"][name], seeds, draws) for name in _README_ROWS]
-    further = [(shown, pretrained["models"].get(name)) for name, shown in _ANSWER_ROWS.items()]
-    fewer += [_fewer(shown, model, seeds, draws) for shown, model in further if model is not None]
+    fewer += [_fewer(shown, model, seeds, draws) for shown, model in _further(pretrained)]
     counted = f"{entry['users']} users x {draws} draws, {_runs(seeds)}"
     return f"{'; '.join([counted, *filter(None, fewer)])}. A blind guess scores {1 / entry['num_candidates']:.3f}."
 

@@ -85,3 +85,13 @@ def test_the_evaluation_may_lie_elsewhere(tmp_path: Path) -> None:
     assert found["seeds"] == [3]
     with pytest.raises(DataError, match="for each of 1 runs, found 2"):
         main(["tiny", str(run), "--evaluation", str(run), str(run), "--output", str(out)])
+
+
+def test_one_model_may_get_another_name(tmp_path: Path) -> None:
+    run, out = run_folder(tmp_path / "run", 0, FIRST), tmp_path / "out.json"
+    main(["tiny", str(run), "--output", str(out)])
+    main(["tiny", str(run), "--only", "hybrid", "--name", "by itself", "--output", str(out)])
+    models = json.loads(out.read_text(encoding="utf-8"))["tiny"]["models"]
+    assert list(models) == ["sasrec", "hybrid", "by itself"]
+    with pytest.raises(DataError, match="found sasrec, hybrid"):
+        main(["tiny", str(run), "--name", "both", "--output", str(out)])
