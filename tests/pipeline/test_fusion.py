@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
+from llara.recommender.text_encoder import encode_texts
+from llara.run.config import load_config
+from llara.run.material import read_material
 from tests.recommender.tiny_encoder import encoder_folder
 
 if TYPE_CHECKING:
@@ -57,3 +61,18 @@ def test_texts_without_an_encoder_are_refused_before_work(world: "World", tmp_pa
     wrong = (*asked, "--set", f"recommender.text.encoder={tmp_path}")
     assert "has no config.json" in world.llara("train", config, *wrong).refused()
     assert not (world.folder / "refused").exists()
+    alone = ("--set", 'recommender.text.item_text="{title} ({year})"')
+    assert "item_text says what recommender.text.encoder reads" in world.llara("train", config, *alone).refused()
+
+
+def test_the_encoder_may_read_more_than_prompts_show(world: "World", settings: list[str]) -> None:
+    overrides = [*settings[1::2], 'recommender.text.item_text="{title} {year}"', "recommender.text.max_tokens=12"]
+    material = read_material(load_config(world.config("longer"), overrides))
+    found, catalog = material.text_vectors(), material.dataset.catalog
+    assert found is not None
+    encoder = material.config.recommender.text.encoder
+    assert encoder is not None
+    more, shown = (encode_texts(encoder, catalog.texts(text), max_tokens=12) for text in ("{title} {year}", "{title}"))
+    assert torch.equal(found, more)
+    assert not torch.equal(more, shown)
+    assert material.config.prompt.item_text == "{title}"

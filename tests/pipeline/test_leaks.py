@@ -13,6 +13,7 @@ from llara.data import load_dataset, split_dataset
 from llara.evaluate import build_task
 from llara.run.config import load_config
 from llara.run.leaks import accept_data, columns_read
+from tests.recommender.tiny_encoder import encoder_folder
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import World
@@ -211,11 +212,16 @@ def counted(dataset: "World", tmp_path: Path) -> Path:
     "setting",
     [
         'prompt.item_text="{title} ({year})"',
+        'recommender.text={encoder: ENCODER, item_text: "{title} ({year})"}',
         "backbone.adapt.steps=1",
         "backbone.adapt={steps: 1, columns: [year]}",
     ],
 )
-def test_a_leaking_column_is_refused_where_the_model_reads_it(dataset: "World", counted: Path, setting: str) -> None:
+def test_a_leaking_column_is_refused_where_the_model_reads_it(
+    dataset: "World", counted: Path, setting: str, tmp_path: Path
+) -> None:
+    if "ENCODER" in setting:
+        setting = setting.replace("ENCODER", str(encoder_folder(tmp_path / "encoder")))
     assert levels(dataset, counted)["metadata"] == "leak"
     folder = ("--set", f"data.folder={counted}")
     message = dataset.llara("train", dataset.config("refused-leak"), *folder, "--set", setting).refused()

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from llara.data.item_text import parse_item_text
 from llara.data.limits import PositiveInt, PositiveRatio, check_limits
+from llara.errors import ConfigError
 from llara.recommender.base import Recommender, recency
 from llara.recommender.sasrec import SASRec, SASRecConfig
 
@@ -19,7 +21,10 @@ class TextConfig:
     """What is known of items by their text: for `text`, `text-sasrec` and `fusion`."""
 
     encoder: Path | None = None
-    """Folder of a text encoder, such as `llara backbone fetch minilm-l6` makes; reads each item as prompt.item_text."""
+    """Folder of a text encoder, such as `llara backbone fetch minilm-l6` makes."""
+    item_text: str | None = None
+    """What it reads of each item, such as "{title} ({year}; {genres}) {description}": a vector costs no more for a long
+    text, a prompt does. none: prompt.item_text."""
     max_tokens: PositiveInt = 64
     """Tokens of an item's text that the encoder reads, >= 1."""
     decay: PositiveRatio = 0.8
@@ -30,6 +35,16 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         check_limits(self, "recommender.text")
+        if self.item_text is not None:
+            if self.encoder is None:
+                raise ConfigError(
+                    "recommender.text.item_text says what recommender.text.encoder reads, which is not set. Get an "
+                    "encoder with `llara backbone fetch minilm-l6`, or leave item_text out."
+                )
+            try:
+                parse_item_text(self.item_text)
+            except ConfigError as error:
+                raise ConfigError(f"recommender.text.item_text: {error}") from error
 
 
 class TextSimilarity(Recommender):

@@ -75,8 +75,10 @@ def _log(findings: Sequence[LeakageFinding], dataset: Dataset) -> None:
 
 
 def columns_read(config: RunConfig, catalog: Catalog) -> frozenset[str]:
-    """Metadata columns whose values the model reads, in prompts or while it is taught the catalog."""
+    """Metadata columns whose values are read: in prompts, by the text encoder, or while the catalog is taught."""
     columns = set(parse_item_text(config.prompt.item_text).columns)
+    if config.recommender.text.item_text is not None:
+        columns |= set(parse_item_text(config.recommender.text.item_text).columns)
     adapt = config.backbone.adapt
     if adapt.steps > 0:
         columns |= set(adapt.columns or catalog.metadata.columns)

@@ -52,7 +52,7 @@ class Material:
         if not self._text_vectors:
             settings, catalog = self.config.recommender.text, self.dataset.catalog
             assert settings.encoder is not None  # refused where settings are read
-            texts = catalog.texts(self.config.prompt.item_text)
+            texts = catalog.texts(text_of_encoder(self.config))
             with stage(listener, "reading the items' texts", catalog.num_items) as advance:
                 vectors = encode_texts(settings.encoder, texts, max_tokens=settings.max_tokens, on_progress=advance)
             self._text_vectors.append(vectors)
@@ -73,12 +73,18 @@ def read_material(config: RunConfig) -> Material:
     if config.recommender.text.encoder is not None:
         encoded_width(config.recommender.text.encoder)  # refuses what is no model
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
-    dataset.catalog.texts(config.prompt.item_text)  # refuses unknown and unreadable columns
+    for template in {config.prompt.item_text, text_of_encoder(config)}:
+        dataset.catalog.texts(template)  # refuses unknown and unreadable columns
     dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)
     split = split_dataset(dataset, config.data.split)
     return Material(
         config, dataset, split, _validation_task(config, dataset, split), _test_task(config, dataset, split)
     )
+
+
+def text_of_encoder(config: RunConfig) -> str:
+    """Template of what the text encoder reads of each item."""
+    return config.recommender.text.item_text or config.prompt.item_text
 
 
 def _test_task(config: RunConfig, dataset: Dataset, split: Split) -> RankingTask:

@@ -22,7 +22,7 @@ from llara.recommender import (
 )
 from llara.recommender.text_encoder import encode_texts, encoded_width
 from llara.run.events import Advance, Listener, ignore, stage
-from llara.run.material import Material
+from llara.run.material import Material, text_of_encoder
 from llara.run.stages.probing import GUESSED, Expected, expect
 from llara.run.stages.stage import Place, Probed, StagePlan
 
@@ -90,7 +90,7 @@ class RecommenderStage:
             return 0.0, None
         encoder = material.config.recommender.text.encoder
         assert encoder is not None  # refused where settings are read
-        texts = material.dataset.catalog.texts(material.config.prompt.item_text)[1:]
+        texts = material.dataset.catalog.texts(text_of_encoder(material.config))[1:]
 
         def read(units: int) -> float:
             started = time.perf_counter()
