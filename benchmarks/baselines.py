@@ -1,6 +1,7 @@
-"""Further conventional models and fusions with SASRec, ranked on the very candidates of a finished run.
+"""Further conventional models and fusions with SASRec, ranked on the very candidates of an evaluation.
 
-    python -m benchmarks.baselines movielens-smollm2 runs/movielens-smollm2
+    llara evaluate runs/movielens-smollm2 --rows dense --draws 10 --scorer sequence --output evaluations/movielens
+    python -m benchmarks.baselines movielens-100k-smollm2 runs/movielens-smollm2 evaluations/movielens
     make docs
 
 The run's recommender is a fusion with sasrec, text-sasrec and text among its members. Everything is fitted on the run's
@@ -50,17 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_set", help="key in the JSON, such as movielens-smollm2")
     parser.add_argument("run", type=Path, help="a finished run of SmolLM2 with the sequence objective")
+    parser.add_argument("evaluation", type=Path, help="what llara evaluate wrote about it, or the run itself")
     parser.add_argument("--made", default=time.strftime("%Y-%m-%d"), help="when and on which commit; else today")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    material = read_material(load_config(options.run / "config.yaml"))
-    report = judged_beside(
-        EvaluationReport.load(options.run / "evaluation.json"), others(options.run, material), material
-    )
+    first = EvaluationReport.load(options.evaluation / "evaluation.json")
+    material = read_material(load_config(options.run / "config.yaml", [f"data.candidates.draws={first.draws}"]))
+    report = judged_beside(first, others(options.run, material), material)
     known = json.loads(options.output.read_text(encoding="utf-8"))
     entry = known[options.data_set]
+    judged = {result.name for result in first.results}
     models = averaged([report], seeds=[seed_of(options.run)])
-    new = {name: {"made": options.made, **model} for name, model in models.items() if name not in entry["models"]}
+    new = {name: {"made": options.made, **model} for name, model in models.items() if name not in judged}
     known[options.data_set] = {**entry, "models": {**entry["models"], **new}}
     options.output.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

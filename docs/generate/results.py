@@ -19,7 +19,7 @@ _README_ROWS = {
 _ANSWER_ROWS = {
     "hybrid LLaRA (free generation)": "hybrid LLaRA (SmolLM2), recommenders' order: it writes the title",
     "hybrid LLaRA (answer)": "the same model: exact likelihood of each title",
-    "hybrid LLaRA (sequence by itself)": "hybrid LLaRA (SmolLM2), sequence head, by itself",
+    "hybrid LLaRA (sequence without fusion)": "hybrid LLaRA (SmolLM2), sequence head, by itself",
     "hybrid LLaRA (sequence)": "hybrid LLaRA (SmolLM2), sequence head, added to the recommenders",
 }
 """What follows there, of runs with a pretrained model on the same rows."""
@@ -34,7 +34,7 @@ _PRETRAINED_ROWS = {
     "text-sasrec": "SASRec over text vectors (MiniLM)",
     "fusion": "cheap recommenders added up",
     "text-only LLaRA (sequence)": "text-only LLaRA (SmolLM2), by itself",
-    "hybrid LLaRA (sequence by itself)": "hybrid LLaRA (SmolLM2), by itself",
+    "hybrid LLaRA (sequence without fusion)": "hybrid LLaRA (SmolLM2), by itself",
     "hybrid LLaRA (sequence)": "hybrid LLaRA (SmolLM2), added to the recommenders",
 }
 """Models of the table of several data sets, whose columns follow; a cell stays empty where the JSON lacks a model."""
