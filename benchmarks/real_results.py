@@ -14,7 +14,7 @@ that the runs do not have keep what the JSON says about them. `--evaluation` tak
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,8 @@ def updated(
     if len(written) == len(judged):
         models.update(averaged([EvaluationReport.load(path) for path in written], seeds=[seed_of(run) for run in runs]))
     manifests = [json.loads((run / "manifest.json").read_text(encoding="utf-8")) for run in runs]
-    models = {known: {"made": made, **model} for known, model in models.items() if known.startswith(only)}
+    models = {_model_alone(known, models): {"made": made, **model} for known, model in models.items()}
+    models = {known: model for known, model in models.items() if known.startswith(only)}
     if name is not None:
         if len(models) != 1:
             raise DataError(f"expected one model to call '{name}', found {', '.join(models) or 'none'}. Change --only.")
@@ -101,6 +102,12 @@ def updated(
         "minutes": [round(sum(manifest["seconds"].values()) / 60, 1) for manifest in manifests],
     }
     return {**entry, **facts, "models": {**entry["models"], **models}}
+
+
+def _model_alone(name: str, models: Collection[str]) -> str:
+    """Without the name of the run, which `llara evaluate --against` adds, where no other model is called so."""
+    model = name.rpartition(", ")[0]
+    return model if model and model not in models else name
 
 
 def seed_of(run: Path) -> int:

@@ -95,3 +95,13 @@ def test_one_model_may_get_another_name(tmp_path: Path) -> None:
     assert list(models) == ["sasrec", "hybrid", "by itself"]
     with pytest.raises(DataError, match="found sasrec, hybrid"):
         main(["tiny", str(run), "--name", "both", "--output", str(out)])
+
+
+def test_a_model_of_another_run_goes_without_its_runs_name(tmp_path: Path) -> None:
+    ranks = {"sasrec": [[1, 2, 2, 2]], "hybrid": [[1, 1, 2, 2]], "hybrid, old": [[1, 1, 1, 2]], "text, old": [[2] * 4]}
+    found = compare_results([result(name, rows) for name, rows in ranks.items()], baseline="sasrec")
+    out = tmp_path / "out.json"
+    main(["tiny", str(run_folder(tmp_path / "run", 0, found)), "--output", str(out)])
+    assert list(json.loads(out.read_text(encoding="utf-8"))["tiny"]["models"]) == [
+        "sasrec", "hybrid", "hybrid, old", "text",
+    ]  # fmt: skip
