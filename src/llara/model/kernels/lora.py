@@ -218,7 +218,7 @@ class _LoraProduct(torch.autograd.Function):
         ctx.scaling = scaling * _LEVELS / levels  # what is kept makes up for what is not
         ctx.levels, ctx.seed = levels, int(torch.randint(2**62, ())) if levels < _LEVELS else 0
         kept = _kept_values(flat, levels, ctx.seed)
-        hidden = linear_product(_select(flat, kept), down, library=library)  # [N, r]
+        hidden = _narrow_product(_select(flat, kept), down, library)  # [N, r]
         product = linear_product(flat, weight, library=library)
         if bias is not None:
             product += bias
@@ -233,7 +233,7 @@ class _LoraProduct(torch.autograd.Function):
         g = gradient.reshape(-1, gradient.shape[-1])  # [N, out]
         kept = _kept_values(flat, ctx.levels, ctx.seed) if packed is None else _unpacked(packed, flat.shape)
         # Products with a few columns are several times as fast in these layouts as in the obvious ones.
-        of_hidden = linear_product(g, up.T.contiguous(), library=ctx.library).mul_(ctx.scaling)  # [N, r]
+        of_hidden = _narrow_product(g, up.T.contiguous(), ctx.library).mul_(ctx.scaling)  # [N, r]
         of_down = of_hidden.T @ _select(flat, kept)
         of_up = (hidden.T @ g).T * ctx.scaling
         of_x = None
@@ -242,9 +242,18 @@ class _LoraProduct(torch.autograd.Function):
             if kept is None:
                 of_x.addmm_(of_hidden, down)
             else:
-                of_x += _select(of_hidden @ down, kept)
+                update = of_hidden @ down
+                update.view(_INTEGERS[update.element_size()]).mul_(kept)  # as `_select`, without memory of its own
+                of_x += update
             of_x = of_x.view(ctx.shape)
         return of_x, None, None, of_down, of_up, None, None, None
+
+
+def _narrow_product(x: Tensor, weight: Tensor, library: ProductLibrary | None) -> Tensor:
+    """`x @ weight.T` for few columns, [N, r]: in bfloat16 on CPUs a quarter faster as the product of the transposed."""
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        return (weight @ x.T).T.contiguous()
+    return linear_product(x, weight, library=library)
 
 
 def _kept_levels(dropout: float) -> int:
