@@ -113,6 +113,26 @@ def test_gradients_of_causal_blocks_are_right() -> None:
     assert torch.autograd.gradcheck(causal_product, behind, nondet_tol=1e-12, fast_mode=True)
 
 
+@pytest.mark.parametrize(("queries", "keys"), [(70, 70), (66, 70), (1, 70)])
+@pytest.mark.parametrize("key_heads", [1, 2, 6])
+def test_heads_that_share_keys_attend_as_by_the_plain_formula(queries: int, keys: int, key_heads: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    shapes = [(6, queries), (key_heads, keys), (key_heads, keys)]
+    given = [torch.randn(2, h, t, 4, dtype=torch.float64, generator=generator).requires_grad_() for h, t in shapes]
+    weights = torch.randn(2, queries, 6, 4, dtype=torch.float64, generator=generator)
+
+    def plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        key, value = (part.repeat_interleave(6 // key_heads, dim=1) for part in (key, value))
+        hidden = torch.ones(queries, keys, dtype=torch.bool).triu(keys - queries + 1)
+        scores = (0.3 * query @ key.transpose(2, 3)).masked_fill(hidden, float("-inf"))
+        return (scores.softmax(dim=-1) @ value).transpose(1, 2)
+
+    outputs = [causal_product(*given, scaling=0.3), plain(*given)]
+    found, expected = ([each, *torch.autograd.grad((each * weights).sum(), given)] for each in outputs)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-9)
+
+
 def test_under_autocast_all_three_have_one_precision() -> None:
     query, key, value = inputs(2, 2, dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):

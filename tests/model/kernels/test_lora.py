@@ -81,6 +81,45 @@ def test_gradients_are_right_where_values_are_dropped() -> None:
     assert torch.autograd.gradcheck(product, (x, down, up))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_with_dropout_output_and_gradients_are_those_of_the_plain_formula(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(4)
+    shapes = ((37, 24), (8, 24), (40, 8), (40, 24), (37, 40))  # 37 * 24 bits fill no whole number of words
+    x, down, up, weight, weights = (torch.randn(*shape, generator=generator).to(dtype) for shape in shapes)
+    torch.manual_seed(7)
+    seed = int(torch.randint(2**62, ()))
+    torch.manual_seed(7)
+    bytes_ = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64, size=111, dtype=np.uint64).view(np.uint8)
+    kept = torch.from_numpy(bytes_ < 230).view(37, 24)
+    ours = [part.clone().requires_grad_() for part in (x, down, up)]
+    theirs = [part.float().requires_grad_() for part in (x, down, up)]
+    outputs = [
+        lora_product(ours[0], weight, None, ours[1], ours[2], scaling=2.0, dropout=0.1),
+        theirs[0] @ weight.float().T + 2.0 * 256 / 230 * (theirs[0] * kept) @ theirs[1].T @ theirs[2].T,
+    ]
+    found, expected = (
+        [output, *torch.autograd.grad((output * weights).sum(), parts)]
+        for output, parts in zip(outputs, (ours, theirs), strict=True)
+    )
+    for one, other in zip(found, expected, strict=True):
+        error = float((one.float() - other).detach().norm() / other.detach().norm())
+        assert error < (1e-5 if dtype == torch.float32 else 1e-2)
+
+
+def test_what_was_dropped_is_kept_as_a_bit_for_each_value() -> None:
+    saved: list[Tensor] = []
+
+    def save(part: Tensor) -> Tensor:
+        saved.append(part)
+        return part
+
+    x = torch.randn(64, 16, requires_grad=True)
+    down, up = torch.randn(2, 16, requires_grad=True), torch.randn(8, 2, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda part: part):
+        lora_product(x, torch.randn(8, 16), None, down, up, scaling=1.0, dropout=0.1)
+    assert [part.numel() for part in saved if part.dtype == torch.uint8] == [64 * 16 // 8]
+
+
 @given(st.floats(0.0, 0.95), st.sampled_from([torch.float32, torch.bfloat16]))
 def test_what_is_kept_makes_up_for_what_is_dropped(dropout: float, dtype: torch.dtype) -> None:
     torch.manual_seed(5)

@@ -68,14 +68,13 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
         )
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if attention_mask is None:
+        return causal_product(query, key, value, scaling=scaling), None
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    if attention_mask is None:
-        mixed = causal_product(query, key, value)
-    else:
-        mixed = _masked_product(query, key, value, attention_mask)
+    mixed = _masked_product(query * scaling, key, value, attention_mask)
     return mixed.transpose(1, 2).contiguous(), None
 
 
@@ -96,46 +95,73 @@ def _masked_product(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> 
     return scores.softmax(dim=-1) @ value  # [B, H, T, d]
 
 
-def causal_product(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Causal attention with queries that are scaled already, [B, H, T, d], of the last T keys of [B, H, S, d]."""
-    mixed: Tensor = _CausalProduct.apply(query, key, value)  # type: ignore[no-untyped-call]
+def causal_product(query: Tensor, key: Tensor, value: Tensor, *, scaling: float = 1.0) -> Tensor:
+    """Causal attention of the last T of S places.
+
+    Args:
+        query: [B, H, T, d].
+        key: [B, K, S, d]; K divides H.
+        value: [B, K, S, d].
+        scaling: Factor of the queries.
+
+    Returns:
+        [B, T, H, d].
+    """
+    mixed: Tensor = _CausalProduct.apply(query, key, value, scaling)  # type: ignore[no-untyped-call]
     return mixed
 
 
 class _CausalProduct(torch.autograd.Function):
-    """Blocks of queries, each against the keys up to its end: little of what a causal mask hides is computed."""
+    """Blocks of queries, each against the keys up to its end: little of what a causal mask hides is computed.
+
+    Heads that share keys are rows of one product, so that keys need no copy for each of them, and products are larger.
+    """
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # noqa: ANN401
-        q, k, v = (part.flatten(0, 1) for part in (query, key, value))  # [B * H, T, d]
-        mixed = torch.empty_like(q)
-        weights = []
-        earlier = k.shape[1] - q.shape[1]  # keys before the first query's own
-        for start, end in _blocks(q.shape[1]):
-            seen = earlier + end
-            scores = q[:, start:end] @ k[:, :seen].transpose(1, 2)  # [B * H, block, seen]
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:  # noqa: ANN401
+        (B, H, T, d), (K, S) = query.shape, key.shape[1:3]
+        k, v = (part.reshape(B * K, S, d) for part in (key, value))
+        grouped = query.reshape(B, K, H // K, T, d)
+        mixed = query.new_empty(B, T, K, H // K, d)
+        saved = []
+        for start, end in _blocks(T):
+            seen = S - T + end  # keys up to the block's last query
+            q = query.new_empty(B, K, H // K, end - start, d)
+            q = torch.mul(grouped[:, :, :, start:end], scaling, out=q).view(B * K, -1, d)
+            scores = q @ k[:, :seen].contiguous().transpose(1, 2)  # [B * K, H / K * block, seen]
             later = torch.ones(end - start, end - start, dtype=torch.bool).triu_(1)
-            scores[:, :, earlier + start :].masked_fill_(later, float("-inf"))
-            weights.append(scores.softmax(dim=-1))
-            mixed[:, start:end] = weights[-1] @ v[:, :seen]
-        ctx.save_for_backward(q, k, v, *weights)
-        return mixed.view(query.shape)
+            own = scores.view(B * K, H // K, end - start, seen)[..., S - T + start :]
+            own.masked_fill_(later, float("-inf"))
+            weight = scores.softmax(dim=-1)
+            part = weight @ v[:, :seen].contiguous()
+            mixed[:, start:end] = part.view(B, K, H // K, -1, d).permute(0, 3, 1, 2, 4)
+            saved += [q, weight]
+        ctx.save_for_backward(k, v, *saved)
+        ctx.scaling = scaling
+        return mixed.view(B, T, H, d)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
-        q, k, v, *weights = ctx.saved_tensors
-        g = gradient.flatten(0, 1)
-        of_q, of_k, of_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        earlier = k.shape[1] - q.shape[1]
-        for (start, end), weight in zip(_blocks(q.shape[1]), weights, strict=True):
-            part, seen = g[:, start:end], earlier + end
-            of_weight = part @ v[:, :seen].transpose(1, 2)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        k, v, *saved = ctx.saved_tensors
+        (B, T, H, d), (_, S, _) = gradient.shape, k.shape
+        K = len(k) // B
+        g = gradient.reshape(B, T, K, H // K, d)
+        of_q, of_k, of_v = torch.empty_like(g), torch.empty(0), torch.empty(0)
+        for number, (start, end) in reversed([*enumerate(_blocks(T))]):
+            q, weight = saved[2 * number : 2 * number + 2]
+            seen = S - T + end
+            part = g[:, start:end].permute(0, 2, 3, 1, 4).reshape(B * K, -1, d)
+            of_weight = part @ v[:, :seen].contiguous().transpose(1, 2)
             of_scores = softmax_backward(of_weight, weight)
-            of_q[:, start:end] = of_scores @ k[:, :seen]
-            of_k[:, :seen] += of_scores.transpose(1, 2) @ q[:, start:end]
-            of_v[:, :seen] += weight.transpose(1, 2) @ part
-        of_keys = (*gradient.shape[:2], *k.shape[1:])
-        return of_q.view(gradient.shape), of_k.view(of_keys), of_v.view(of_keys)
+            of_block = (of_scores @ k[:, :seen].contiguous()).view(B, K, H // K, -1, d)
+            torch.mul(of_block.permute(0, 3, 1, 2, 4), ctx.scaling, out=of_q[:, start:end])
+            more_k, more_v = of_scores.transpose(1, 2) @ q, weight.transpose(1, 2) @ part
+            if end == T:  # all keys
+                of_k, of_v = more_k, more_v
+            else:
+                of_k[:, :seen] += more_k
+                of_v[:, :seen] += more_v
+        return of_q.view(B, T, H, d).transpose(1, 2), of_k.view(B, K, S, d), of_v.view(B, K, S, d), None
 
 
 def softmax_backward(gradient: Tensor, weight: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -122,14 +123,20 @@ class _Rotation(torch.autograd.Function):
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`x * cos + half * sin`, where `half` holds the second half of each head, negated, before its first.
-
-    That exchange is a product with a matrix of 0, 1 and -1: slices of 12 or 32 numbers are slower than the product.
-    """
+    """`x * cos + half * sin`, where `half` holds the second half of each head, negated, before its first."""
     size = cos.shape[-1]
     heads = x.shape[-1] // size
-    exchange = torch.zeros(size, size, dtype=x.dtype)
-    exchange.diagonal(size // 2).fill_(1.0)
-    exchange.diagonal(-(size // 2)).fill_(-1.0)
-    half = (x.view(-1, size) @ exchange).view(x.shape)
-    return (x * cos.repeat(1, 1, heads)).addcmul_(half, sin.repeat(1, 1, heads))
+    signed = sin.clone()
+    signed[..., : size // 2].neg_()
+    return (x * cos.repeat(1, 1, heads)).addcmul_(_exchanged(x, size), signed.repeat(1, 1, heads))
+
+
+def _exchanged(x: Tensor, size: int) -> Tensor:
+    """The halves of each head in the other order, each moved as one block of bytes.
+
+    That takes a third of the time of a product with a permutation; torch moves short slices number by number.
+    """
+    block = np.dtype((np.void, size // 2 * x.element_size()))
+    halves = x.detach().contiguous().view(torch.uint8).numpy().reshape(-1).view(block).reshape(-1, 2)
+    moved = np.ascontiguousarray(halves[:, ::-1]).view(np.uint8)
+    return torch.from_numpy(moved).view(x.dtype).view(x.shape)
