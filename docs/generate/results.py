@@ -123,19 +123,23 @@ def _baseline(entry: dict[str, Any]) -> str:
 
 
 def _counted(entry: dict[str, Any], pretrained: Sequence[dict[str, Any]]) -> str:
-    models = [entry["models"][name] for name in _README_ROWS]
-    seeds, draws = (max(count) for count in ([len(m["seeds"]) for m in models], [m["draws"] for m in models]))
-    fewer = [_fewer(_README_ROWS[name], entry["models"][name], seeds, draws) for name in _README_ROWS]
-    fewer += [_fewer(shown, model, seeds, draws) for shown, model in _further(pretrained)]
+    models = [(shown, entry["models"][name]) for name, shown in _README_ROWS.items()]
+    seeds, draws = (max(count) for count in ([len(m["seeds"]) for _, m in models], [m["draws"] for _, m in models]))
+    shorter: dict[str, list[str]] = {}
+    for shown, model in [*models, *_further(pretrained)]:
+        said = _fewer(model, seeds, draws)
+        if said:
+            shorter.setdefault(said, []).append(shown.partition(":")[0])
     counted = f"{entry['users']} users x {draws} draws, {_runs(seeds)}"
-    return f"{'; '.join([counted, *filter(None, fewer)])}. A blind guess scores {1 / entry['num_candidates']:.3f}."
+    exceptions = [f"{said}: {', '.join(names)}" for said, names in shorter.items()]
+    return f"{'; '.join([counted, *exceptions])}. A blind guess scores {1 / entry['num_candidates']:.3f}."
 
 
-def _fewer(shown: str, model: dict[str, Any], seeds: int, draws: int) -> str:
+def _fewer(model: dict[str, Any], seeds: int, draws: int) -> str:
     """What a row is counted over, where that is less than the others are; else empty."""
     said = [_runs(len(model["seeds"]))] if len(model["seeds"]) < seeds else []
     said += [f"{model['draws']} draws"] if model["draws"] < draws else []
-    return f"{shown.partition(':')[0]}: {', '.join(said)}" if said else ""
+    return ", ".join(said)
 
 
 def _runs(seeds: int) -> str:
