@@ -22,6 +22,7 @@ from llara.train.memory import free_bytes, kept_bytes, rows_that_fit
 from llara.train.optimizer import build_optimizer, learning_rate, set_learning_rate
 from llara.train.ranks import Ranks
 from llara.train.rows import TrainingPrior, TrainingRows, candidate_rows, window_rows
+from llara.train.soft_targets import softened
 from llara.train.stages import ALONE, StagePlace, TrainReport
 from llara.train.state import (
     LAST,
@@ -300,7 +301,11 @@ class Trainer:
         with autocast(self.llara):
             items = made.items.to(device) if made.items is not None else None
             output = model(batch, **asked, items=items, prior=prior)
-        return self.objective.losses(output, batch, made.target_column.to(device))
+        losses = self.objective.losses(output, batch, made.target_column.to(device))
+        share = self.config.windows.soft_targets
+        if share == 0 or self.objective.prompts != "histories":
+            return losses
+        return softened(losses, output, batch, recommender=self.llara.recommender, share=share)
 
     def _validated(self, counters: Counters, *, last: bool) -> tuple[Counters, float | None]:
         """The counters after a step, and the validation score where one is due: always after the last."""

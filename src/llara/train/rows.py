@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llara.data import Examples, IntArray, Sequences
-from llara.data.limits import NonNegativeInt, PositiveInt, check_limits
+from llara.data.limits import NonNegativeInt, PositiveInt, RatioBelowOne, check_limits
 from llara.errors import ConfigError
 from llara.model import Llara, ScoredItems, shown_columns
 from llara.prompt import PromptBatch, PromptEncoder, collate, collate_histories
@@ -138,6 +138,9 @@ class WindowConfig:
     scored_items: NonNegativeInt = 0
     """Items drawn at random in each step, among which targets are told apart, with the correction for drawing; 0: the
     whole catalog up to 50,000 items, 8,192 drawn ones above."""
+    soft_targets: RatioBelowOne = 0.0
+    """Beyond the paper: share of a hybrid window's loss, in [0, 1), that is the cross-entropy with the recommender's
+    judgment of the items (of a fusion: its first member's) in place of the next item alone."""
 
     def __post_init__(self) -> None:
         check_limits(self, "train.windows")
