@@ -84,7 +84,7 @@ def _pretrained_table(sets: dict[str, dict[str, Any]]) -> str:
         for shown, entry in sets.items()
         for model in [entry["models"]["popularity"]]
     ]
-    legend = "▲ above SASRec, ▼ below it, paired over users (95 %); = a tie."
+    legend = "▲ above SASRec, ▼ below it, paired over users (95 %); = a tie; an empty cell was not run."
     return f"{table(['HR@1 among 20 candidates', *sets], rows)}\n\n{legend} {'; '.join(counted)}. One run each."
 
 
