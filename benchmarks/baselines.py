@@ -11,6 +11,7 @@ weighs it against the fusion.
 """
 
 import argparse
+import copy
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -35,12 +36,12 @@ from llara.recommender import (
     Recommender,
     RecommenderScorer,
     Scorer,
-    TextSASRec,
     fit_recommender,
     load_recommender,
 )
 from llara.run.config import load_config
 from llara.run.material import Material, read_material
+from llara.run.stages.recommender import build_untrained
 
 _L2 = (30.0, 100.0, 300.0, 1000.0, 3000.0)
 _DECAY = (1.0, 0.9)
@@ -83,8 +84,7 @@ def others(run: Path, material: Material) -> Iterator[Scorer]:
     members = {part.name: part for part in fusion.parts}
     ease = best_ease(material)
     yield RecommenderScorer(ease)
-    texts_alone = TextSASRec(material.text_vectors(), material.config.recommender.sasrec, ids=False)  # type: ignore[arg-type]
-    _fit(texts_alone, material)
+    texts_alone = fitted_on_texts_alone(material)
     yield RecommenderScorer(texts_alone, name="text-sasrec without ids")
     for other in (ease, members["counts"], members["text"], texts_alone):
         pair = Fusion([members["sasrec"], other], by_frequency=fusion.by_frequency)
@@ -107,16 +107,20 @@ def best_ease(material: Material) -> Ease:
             scores = score_draws(RecommenderScorer(ease), material.validation)
             columns = material.validation.target_columns
             ratio = hit_ratio(target_ranks(scores.reshape(-1, scores.shape[2]), columns.ravel()), 1)
-            best = Ease(ease.num_items, ease.config, pairs=len(ease.share))
-            best.load_state_dict(ease.state_dict())
-            found.append((ratio, best))
+            found.append((ratio, copy.deepcopy(ease)))
             print(f"ease with l2 {l2:g}, decay {decay}: validation HR@1 {ratio:.4f}", flush=True)
     return max(found, key=lambda pair: pair[0])[1]
 
 
-def _fit(recommender: Recommender, material: Material) -> None:
-    fit = material.config.recommender.fit
-    fit_recommender(recommender, material.split.train_sequences, validation=material.stopping_rows(), config=fit)
+def fitted_on_texts_alone(material: Material) -> Recommender:
+    """SASRec whose item vectors are made of the texts alone."""
+    settings = material.config.recommender
+    alone = replace(settings, name="text-sasrec", text=replace(settings.text, ids=False))
+    recommender = build_untrained(replace(material, config=replace(material.config, recommender=alone)))
+    fit_recommender(
+        recommender, material.split.train_sequences, validation=material.stopping_rows(), config=settings.fit
+    )
+    return recommender
 
 
 class Weighed:

@@ -12,7 +12,7 @@ from llara.model.passes import autocast
 from llara.model.projector import Projector, inject
 from llara.model.retrieval import Recommendation, recommend, retrieve
 from llara.model.scoring import chosen_columns, generate_answers, score_candidates
-from llara.model.sequence import SequenceHead
+from llara.model.sequence import SequenceHead, scores_after_items
 from llara.model.settings import LlaraConfig, ScorerName, SequenceConfig
 from llara.model.text_vectors import text_vectors
 
@@ -43,6 +43,7 @@ __all__ = [
     "retrieve",
     "score_candidates",
     "score_catalog",
+    "scores_after_items",
     "shown_columns",
     "text_vectors",
 ]

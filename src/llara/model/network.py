@@ -29,7 +29,7 @@ from llara.model.prefix import Prefix
 from llara.model.projector import Projector, inject
 from llara.model.reading import final_states
 from llara.model.selftest import self_test
-from llara.model.sequence import SequenceHead
+from llara.model.sequence import SequenceHead, scores_after_items
 from llara.model.settings import LlaraConfig
 from llara.model.slots import SLOT_KINDS
 from llara.model.turns import turn
@@ -320,7 +320,7 @@ class Network(nn.Module):
         scores: Tensor = head(hidden[rows, batch.history_positions[rows, columns]], batch.hybrid[rows], items)
         if not self._has_prior(head.prior_weight):
             return scores
-        below = self._recommender_scores(batch, items) if prior is None else prior
+        below = scores_after_items(self.recommender, batch, items) if prior is None else prior
         usable = batch.hybrid[rows][:, None] & ~torch.isneginf(below)  # padding; NaN must be seen
         return scores + head.prior_weight * below.masked_fill(~usable, 0.0)
 
@@ -358,16 +358,6 @@ class Network(nn.Module):
                 "LlaraConfig(sequence=SequenceConfig(head=True))."
             )
         return self.sequence
-
-    @torch.no_grad()
-    def _recommender_scores(self, batch: PromptBatch, items: Tensor | None) -> Tensor:
-        """The recommender's scores where the sequence head has some, [M, S]."""
-        history = batch.history_items
-        if batch.next_items.shape[1] == 0:
-            of_all = self.recommender.score_all(history).float()
-            return of_all if items is None else of_all[:, items]
-        found = self.recommender.score_each(history, items).float()
-        return found[(batch.next_items != 0)[history != 0]]
 
     @torch.no_grad()
     def _recommender_log_probs(self, batch: PromptBatch) -> Tensor:

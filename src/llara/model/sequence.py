@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from llara.prompt import PromptBatch
+from llara.recommender import Recommender
+
 
 class SequenceHead(nn.Module):
     """Scores of all items from states of the language model, as sequential recommenders have them.
@@ -82,6 +85,23 @@ class SequenceHead(nn.Module):
             scores = both @ vectors.T
             scores[:, 0] = float("-inf")
             return scores
+
+
+@torch.no_grad()
+def scores_after_items(recommender: Recommender, batch: PromptBatch, items: Tensor | None) -> Tensor:
+    """A recommender's scores where the head has some, after each item that is followed or the last of each row, [M, S].
+
+    Args:
+        recommender: On the batch's device.
+        batch: Histories alone.
+        items: Indices of the items to score, [S]; None: all, padding with -inf, [M, num_items + 1].
+    """
+    history = batch.history_items
+    if batch.next_items.shape[1] == 0:
+        of_all = recommender.score_all(history).float()
+        return of_all if items is None else of_all[:, items]
+    found = recommender.score_each(history, items).float()
+    return found[(batch.next_items != 0)[history != 0]]
 
 
 def standardized(table: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,13 @@ class Recommender(nn.Module, ABC):
 
     Attributes:
         name: How configs, files and tables call it.
+        has_vectors: Whether it has item vectors, which prompts need.
         num_items: Catalog size, without padding.
         width: Width R of states and item vectors.
     """
 
     name: str
+    has_vectors: ClassVar[bool] = True
     num_items: int
     width: int
 

@@ -1,8 +1,6 @@
 """Counts of what is chosen soon after what: a table that is made in seconds and hard to beat where data is dense."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -41,11 +39,12 @@ class Counts(PairRecommender):
     """
 
     name = "counts"
+    config_kind = CountsConfig
+    config: CountsConfig
     popularity: Tensor
 
     def __init__(self, num_items: int, config: CountsConfig | None = None, *, pairs: int = 0) -> None:
-        super().__init__(num_items, pairs=pairs)
-        self.config = config or CountsConfig()
+        super().__init__(num_items, config, pairs=pairs)
         self.register_buffer("popularity", torch.full((num_items + 1,), 1 / num_items))
 
     def count(self, sequences: Sequences) -> None:
@@ -70,17 +69,3 @@ class Counts(PairRecommender):
         mixed = self.added(history, weights_of(history, decay=self.config.decay))
         share = self.config.smoothing
         return ((1 - share) * mixed + share * self.popularity).log()
-
-    def settings(self) -> dict[str, object]:
-        """How is counted, and how many pairs there are."""
-        own = self.config
-        return {"window": own.window, "decay": own.decay, "smoothing": own.smoothing, "pairs": len(self.share)}
-
-    @classmethod
-    def restore(cls, settings: Mapping[str, object], *, num_items: int, width: int) -> Self:
-        """Counts yet to be loaded."""
-        own = dict(settings)
-        pairs = own.pop("pairs", None)
-        if not isinstance(pairs, int) or pairs < 0 or width != 1:
-            raise TypeError(f"counts have pairs >= 0 and width 1, found pairs {pairs!r} and width {width}")
-        return cls(num_items, CountsConfig(**own), pairs=pairs)  # type: ignore[arg-type]

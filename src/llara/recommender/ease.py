@@ -1,8 +1,6 @@
 """EASE: a linear model of items that has a closed form; strong on whole histories, blind to their order."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -53,6 +51,8 @@ class Ease(PairRecommender):
     """
 
     name = "ease"
+    config_kind = EaseConfig
+    config: EaseConfig
 
     def __init__(self, num_items: int, config: EaseConfig | None = None, *, pairs: int = 0) -> None:
         if num_items > MOST_ITEMS:
@@ -60,8 +60,7 @@ class Ease(PairRecommender):
                 f"ease inverts a matrix of items by items, which takes too much memory from {MOST_ITEMS:,} items on; "
                 f"this catalog has {num_items:,}. Use counts instead."
             )
-        super().__init__(num_items, pairs=pairs)
-        self.config = config or EaseConfig()
+        super().__init__(num_items, config, pairs=pairs)
 
     def count(self, sequences: Sequences) -> None:
         """Solve anew for training sequences; an item chosen twice by a user counts once."""
@@ -90,17 +89,3 @@ class Ease(PairRecommender):
         scores = self.added(history, weights_of(history, decay=self.config.decay))
         scores[:, 0] = float("-inf")
         return scores
-
-    def settings(self) -> dict[str, object]:
-        """The settings, and how many weights there are."""
-        own = self.config
-        return {"l2": own.l2, "kept": own.kept, "decay": own.decay, "pairs": len(self.share)}
-
-    @classmethod
-    def restore(cls, settings: Mapping[str, object], *, num_items: int, width: int) -> Self:
-        """Weights yet to be loaded."""
-        own = dict(settings)
-        pairs = own.pop("pairs", None)
-        if not isinstance(pairs, int) or pairs < 0 or width != 1:
-            raise TypeError(f"ease has pairs >= 0 and width 1, found pairs {pairs!r} and width {width}")
-        return cls(num_items, EaseConfig(**own), pairs=pairs)  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """Recommenders that score an item by a sparse table: what each item of the history says for each other item."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -21,15 +23,20 @@ class PairRecommender(Recommender):
 
     Args:
         num_items: Catalog size, without padding.
+        config: Settings, of the class `config_kind`; None: its defaults.
         pairs: Number of entries of a saved table; `take` sets it.
     """
 
+    has_vectors = False
+    config_kind: ClassVar[type]
+    config: object
     begin: Tensor
     follower: Tensor
     share: Tensor
 
-    def __init__(self, num_items: int, *, pairs: int = 0) -> None:
+    def __init__(self, num_items: int, config: object | None = None, *, pairs: int = 0) -> None:
         super().__init__(num_items, 1)
+        self.config = self.config_kind() if config is None else config
         self.register_buffer("begin", torch.zeros(num_items + 2, dtype=torch.long))
         self.register_buffer("follower", torch.zeros(pairs, dtype=torch.int32))
         self.register_buffer("share", torch.zeros(pairs))
@@ -90,6 +97,19 @@ class PairRecommender(Recommender):
     def encode(self, history: Tensor) -> Tensor:
         """Raises ConfigError: a table of pairs has no states."""
         return self.scoring_table()
+
+    def settings(self) -> dict[str, object]:
+        """Those of the config, and how many entries there are."""
+        return {**vars(self.config), "pairs": len(self.share)}
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, object], *, num_items: int, width: int) -> Self:
+        """One whose table is yet to be loaded."""
+        own = dict(settings)
+        pairs = own.pop("pairs", None)
+        if not isinstance(pairs, int) or pairs < 0 or width != 1:
+            raise TypeError(f"{cls.name} has pairs >= 0 and width 1, found pairs {pairs!r} and width {width}")
+        return cls(num_items, cls.config_kind(**own), pairs=pairs)
 
 
 def weights_of(history: Tensor, *, decay: float) -> Tensor:

@@ -75,7 +75,7 @@ class RecommenderConfig:
     def _check_parts(self) -> None:
         """Refuse a part that cannot be made, and one without item vectors where these are needed."""
         first = self.parts[0]
-        if first in (Counts.name, Ease.name):
+        if not _kind_of(first).recommender.has_vectors:
             raise ConfigError(
                 f"{first} has no item vectors to put into prompts. Set recommender.name: fusion, and name a "
                 f"recommender that has some first in recommender.fusion.members, such as [sasrec, {first}]."

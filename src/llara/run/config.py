@@ -99,13 +99,9 @@ class RunConfig(LlaraConfig):
                 "sequence.items vectors is about histories alone, which no train.objective.name sequence trains on. "
                 "Leave it at titles, or train with that objective."
             )
-        softened = [stage for stage in self.train.in_stages() if stage.windows.soft_targets > 0]
-        taught = [
-            stage
-            for stage in softened
-            if stage.objective.prompts == "histories" and stage.curriculum.kind != "text-only"
-        ]
-        if softened and not taught:
+        stages = [stage for stage in self.train.in_stages() if stage.windows.soft_targets > 0]
+        taught = (stage.objective.prompts == "histories" and stage.curriculum.kind != "text-only" for stage in stages)
+        if stages and not any(taught):
             raise ConfigError(
                 "train.windows.soft_targets is about hybrid windows of histories alone. Set it to 0, or train with "
                 "train.objective.name sequence and a train.curriculum.kind that is not text-only."

@@ -9,7 +9,7 @@ from llara.errors import DataError
 from llara.evaluate import RankingTask
 from llara.leakage import LeakageFinding, check_leakage
 from llara.run.config import RunConfig
-from llara.run.material import Material
+from llara.run.material import Material, text_of_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +76,8 @@ def _log(findings: Sequence[LeakageFinding], dataset: Dataset) -> None:
 
 def columns_read(config: RunConfig, catalog: Catalog) -> frozenset[str]:
     """Metadata columns whose values are read: in prompts, by the text encoder, or while the catalog is taught."""
-    columns = set(parse_item_text(config.prompt.item_text).columns)
-    if config.recommender.text.item_text is not None:
-        columns |= set(parse_item_text(config.recommender.text.item_text).columns)
+    templates = (config.prompt.item_text, text_of_encoder(config))
+    columns = {column for template in templates for column in parse_item_text(template).columns}
     adapt = config.backbone.adapt
     if adapt.steps > 0:
         columns |= set(adapt.columns or catalog.metadata.columns)

@@ -73,7 +73,7 @@ def read_material(config: RunConfig) -> Material:
     if config.recommender.text.encoder is not None:
         encoded_width(config.recommender.text.encoder)  # refuses what is no model
     dataset = load_dataset(config.data.folder, seed=config.data.seed)
-    for template in {config.prompt.item_text, text_of_encoder(config)}:
+    for template in (config.prompt.item_text, text_of_encoder(config)):
         dataset.catalog.texts(template)  # refuses unknown and unreadable columns
     dataset.catalog.refuse_unknown_columns(config.backbone.adapt.columns)
     split = split_dataset(dataset, config.data.split)

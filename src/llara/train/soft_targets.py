@@ -1,9 +1,8 @@
 """Beyond the paper: besides the next item, the recommender's own judgment of all items is something to learn."""
 
-import torch
 from torch import Tensor
 
-from llara.model import LlaraOutput
+from llara.model import LlaraOutput, scores_after_items
 from llara.prompt import PromptBatch
 from llara.recommender import Recommender
 
@@ -37,9 +36,7 @@ def softened(
     """
     assert output.sequence is not None
     scored = None if output.items is None else output.items.indices[: output.items.num_drawn]
-    with torch.no_grad():
-        of_each = teacher_of(recommender).score_each(batch.history_items, scored).float()
-        judged = of_each[(batch.next_items != 0)[batch.history_items != 0]]  # [M, S]
+    judged = scores_after_items(teacher_of(recommender), batch, scored)
     own = output.sequence.float()
     # Without what was added because it is a target, and without padding.
     own, judged = (own[:, 1:], judged[:, 1:]) if scored is None else (own[:, : len(scored)], judged)

@@ -71,9 +71,6 @@ def cpu_attention(  # noqa: PLR0917 - the order in which transformers calls
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     if attention_mask is None:
         return causal_product(query, key, value, scaling=scaling), None
-    groups = query.shape[1] // key.shape[1]
-    if groups > 1:
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     mixed = _masked_product(query * scaling, key, value, attention_mask)
     return mixed.transpose(1, 2).contiguous(), None
 
@@ -90,9 +87,11 @@ def _is_faster_as_product(query: Tensor, key: Tensor, value: Tensor, mask: Tenso
 
 
 def _masked_product(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    scores = query @ key.transpose(2, 3)  # [B, H, T, S]
+    """[B, H, T, d] of keys [B, K, S, d]: heads that share keys are rows of one product, so that keys need no copies."""
+    (B, H, T, d), (K, S) = query.shape, key.shape[1:3]
+    scores = (query.reshape(B, K, -1, d) @ key.transpose(2, 3)).view(B, H, T, S)
     scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min) if mask.dtype == torch.bool else scores + mask
-    return scores.softmax(dim=-1) @ value  # [B, H, T, d]
+    return (scores.softmax(dim=-1).view(B, K, -1, S) @ value).view(B, H, T, d)
 
 
 def causal_product(query: Tensor, key: Tensor, value: Tensor, *, scaling: float = 1.0) -> Tensor:
