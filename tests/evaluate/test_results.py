@@ -277,3 +277,12 @@ def test_a_caption_says_that_few_users_make_intervals_too_narrow() -> None:
 
     assert "3 users are few: intervals are likely too narrow" in caption(3)
     assert "few" not in caption(10)
+
+
+def test_the_sentence_has_the_digits_of_the_table() -> None:
+    ranks = np.where(np.arange(80) < 37, 1, 2)[
+        None
+    ]  # 0.4625: halves are rounded up here, and to even as a share of 100
+    report = compare_results([ModelResult("sasrec", ranks, CANDIDATES, ("aa",), 1.0)])
+    assert "0.463" in markdown_table(report)
+    assert "in 46.3% of the test rows" in summarize(report)

@@ -116,14 +116,19 @@ def summary_sentence(report: EvaluationReport) -> str:
     """The outcome in one plain sentence: who found most, and whether the rows can tell it from the baseline."""
     best = max(report.results, key=lambda result: result.hits)
     name = best.name[:1].upper() + best.name[1:]
-    found = f"{name} put the item that the user really chose next first in {best.hr(1):.1%} of the test rows"
+    found = f"{name} put the item that the user really chose next first in {_percent(best.hr(1))} of the test rows"
     if report.baseline is None:
-        return f"{found}; a blind guess would reach {report.random_hit_ratio:.1%}."
+        return f"{found}; a blind guess would reach {_percent(report.random_hit_ratio)}."
     if best.name == report.baseline:
         return f"{found}; no other model found more."
     baseline = report.result(report.baseline)
     judged = _SUPPORT.get(report.comparisons[best.name].verdict, "too close to call with these rows")
-    return f"{found}, {baseline.name} in {baseline.hr(1):.1%}: {judged}."
+    return f"{found}, {baseline.name} in {_percent(baseline.hr(1))}: {judged}."
+
+
+def _percent(value: float) -> str:
+    """The digits that the table shows: 370 of 800 are 0.463 there, and must not be 46.2% here."""
+    return f"{float(format_ratio(value)):.1%}"
 
 
 def format_ratio(value: float | None) -> str:
