@@ -27,7 +27,7 @@ from llara.evaluate import EvaluationReport, LlaraScorer, ModelResult, compare_r
 from llara.evaluate.calibration import fit_prior_weights
 from llara.evaluate.judging import score_draws
 from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
-from llara.model import Llara
+from llara.model import Llara, ScorerName
 from llara.recommender import (
     Ease,
     EaseConfig,
@@ -39,6 +39,7 @@ from llara.recommender import (
     fit_recommender,
     load_recommender,
 )
+from llara.run.choices import HEADS, trained_scorer, uses_behavior
 from llara.run.config import load_config
 from llara.run.material import Material, read_material
 from llara.run.stages.recommender import build_untrained
@@ -78,12 +79,25 @@ def judged_beside(report: EvaluationReport, scorers: Iterator[Scorer], material:
 
 
 def others(run: Path, material: Material) -> Iterator[Scorer]:
-    """EASE; SASRec over texts alone; SASRec with each of EASE, counts and texts; the language model with SASRec."""
+    """EASE; SASRec over texts alone; SASRec with each of EASE, counts and texts; the language model with SASRec.
+
+    Of a run that learned answers, the language model with SASRec alone.
+    """
     fusion = load_recommender(run / "recommender")
     assert isinstance(fusion, Fusion)
     members = {part.name: part for part in fusion.parts}
-    ease = best_ease(material)
-    yield RecommenderScorer(ease)
+    way = trained_scorer(material.config)
+    if way == "sequence":
+        yield from conventional(fusion, members, material)
+    if uses_behavior(material.config):
+        yield with_sasrec(run, material, members["sasrec"], way)
+
+
+def conventional(fusion: Fusion, members: dict[str, Recommender], material: Material) -> Iterator[Scorer]:
+    """What has no language model; EASE is the fusion's own where it is a member, which has been judged already."""
+    ease = members.get("ease") or best_ease(material)
+    if "ease" not in members:
+        yield RecommenderScorer(ease)
     texts_alone = fitted_on_texts_alone(material)
     yield RecommenderScorer(texts_alone, name="text-sasrec without ids")
     for other in (ease, members["counts"], members["text"], texts_alone):
@@ -92,8 +106,6 @@ def others(run: Path, material: Material) -> Iterator[Scorer]:
         pair.weigh(material.stopping_rows(), seed=0)
         name = "text-sasrec without ids" if other is texts_alone else other.name
         yield RecommenderScorer(pair.eval(), name=f"sasrec + {name}")
-    if material.config.train.curriculum.kind != "text-only":
-        yield with_sasrec(run, material, members["sasrec"])
 
 
 def best_ease(material: Material) -> Ease:
@@ -124,12 +136,12 @@ def fitted_on_texts_alone(material: Material) -> Recommender:
 
 
 class Weighed:
-    """The language model's sequence head and a recommender, with weights that suit the validation rows best."""
+    """The language model's scores and a recommender's, with weights that suit the validation rows best."""
 
-    def __init__(self, llara: Llara, recommender: Recommender, material: Material) -> None:
-        self.head = LlaraScorer(llara, "sequence", batch_size=material.config.evaluate.batch_size)
+    def __init__(self, llara: Llara, recommender: Recommender, material: Material, way: ScorerName) -> None:
+        self.head = LlaraScorer(llara, way, batch_size=material.config.evaluate.batch_size)
         self.recommender = RecommenderScorer(recommender)
-        self.name = f"hybrid LLaRA (sequence) + {recommender.name}"
+        self.name = f"hybrid LLaRA ({way}) + {recommender.name}"
         task = material.validation
         head, prior = (score_draws(scorer, task).reshape(-1, task.candidate_items.shape[2]) for scorer in self._both())
         prior = log_softmax(prior, axis=1)
@@ -147,12 +159,13 @@ class Weighed:
         return total
 
 
-def with_sasrec(run: Path, material: Material, sasrec: Recommender) -> Weighed:
-    """The run's model without its fusion, beside SASRec."""
+def with_sasrec(run: Path, material: Material, sasrec: Recommender, way: ScorerName) -> Weighed:
+    """The run's model without its fusion in the score, beside SASRec."""
     llara = Llara.from_pretrained(run)
-    with torch.no_grad():
-        llara.prior_weight_of("sequence").zero_()
-    return Weighed(llara, sasrec, material)
+    if way in HEADS:
+        with torch.no_grad():
+            llara.prior_weight_of(way).zero_()
+    return Weighed(llara, sasrec, material, way)
 
 
 if __name__ == "__main__":

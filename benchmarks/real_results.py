@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from llara.data import IntArray
+from benchmarks.comparisons import bounds, mean_hits, pairs_of, slices_of, tested
 from llara.errors import DataError
 from llara.evaluate import EvaluationReport, ModelResult
-from llara.evaluate.metrics import FloatArray
-from llara.evaluate.statistics import Interval, bootstrap_interval, paired_test
+from llara.evaluate.statistics import bootstrap_interval
 
 RESULTS = Path(__file__).with_name("real_results.json")
 _PLAIN = "sasrec"
@@ -82,10 +81,13 @@ def updated(
     if len(judged) != len(runs):
         raise DataError(f"expected an evaluation for each of {len(runs)} runs, found {len(judged)}.")
     reports = [EvaluationReport.load(folder / "evaluation.json") for folder in judged]
-    models = averaged(reports, seeds=[seed_of(run) for run in runs])
+    seeds = [seed_of(run) for run in runs]
+    models, compared = averaged(reports, seeds=seeds), comparisons(reports)
     written = [path / "generation.json" for path in judged if (path / "generation.json").is_file()]
     if len(written) == len(judged):
-        models.update(averaged([EvaluationReport.load(path) for path in written], seeds=[seed_of(run) for run in runs]))
+        of_fewer_draws = [EvaluationReport.load(path) for path in written]
+        models.update(averaged(of_fewer_draws, seeds=seeds))
+        compared["pairs"] += comparisons(of_fewer_draws)["pairs"]
     manifests = [json.loads((run / "manifest.json").read_text(encoding="utf-8")) for run in runs]
     models = {_model_alone(known, models): {"made": made, **model} for known, model in models.items()}
     models = {known: model for known, model in models.items() if known.startswith(only)}
@@ -101,7 +103,14 @@ def updated(
         "num_candidates": reports[0].num_candidates,
         "minutes": [round(sum(manifest["seconds"].values()) / 60, 1) for manifest in manifests],
     }
-    return {**entry, **facts, "models": {**entry["models"], **models}}
+    return {**entry, **facts, **compared, "models": {**entry["models"], **models}}
+
+
+def comparisons(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
+    """Paired tests and slices of what the reports have in common, by the models' names without those of runs."""
+    found, users = mean_hits(reports), reports[0].results[0].users
+    hits = {_model_alone(name, found): of_model for name, of_model in found.items()}
+    return {"pairs": pairs_of(hits, users), "slices": slices_of(hits, users, dict(reports[0].sliced_by))}
 
 
 def _model_alone(name: str, models: Collection[str]) -> str:
@@ -138,33 +147,19 @@ def _mean(results: Sequence[ModelResult], reports: Sequence[EvaluationReport], s
         "hits": [result.hits for result in results],
         "total": results[0].total,
         "hr@1": float(hits.mean()),
-        "interval": _bounds(bootstrap_interval(hits, users=users)),
+        "interval": bounds(bootstrap_interval(hits, users=users)),
         "hr@5": _mean_of([result.hr(5) for result in results]),
         "ndcg@10": _mean_of([result.ndcg(10) for result in results]),
         "mrr": _mean_of([result.mrr for result in results]),
         "valid_ratio": None if results[0].valid_ratio is None else _mean_of([r.valid_ratio or 0.0 for r in results]),
         "seconds": _mean_of([result.seconds for result in results]),
     }
-    baseline, known = reports[0].baseline, [result.name for result in reports[0].results]
+    baseline, known = reports[0].baseline, mean_hits(reports)
     is_compared = baseline is not None and baseline != results[0].name
-    entry["versus"] = _versus(hits, str(baseline), reports, users) if is_compared else None
+    entry["versus"] = {"baseline": baseline, **tested(hits, known[str(baseline)], users)} if is_compared else None
     if baseline != _PLAIN and _PLAIN in known and results[0].name != _PLAIN:
-        entry["versus_sasrec"] = _versus(hits, _PLAIN, reports, users)
+        entry["versus_sasrec"] = {"baseline": _PLAIN, **tested(hits, known[_PLAIN], users)}
     return entry
-
-
-def _versus(
-    hits: FloatArray, baseline: str, reports: Sequence[EvaluationReport], users: IntArray | None
-) -> dict[str, Any]:
-    """A paired test against another model of the same reports."""
-    reference = np.mean([report.result(baseline).row_hits() for report in reports], axis=0)
-    test = paired_test(hits, reference, users=users)
-    found = {"baseline": baseline, "difference": test.difference, "interval": _bounds(test.interval)}
-    return {**found, "p_value": test.p_value, "verdict": test.verdict}
-
-
-def _bounds(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [interval.low, interval.high]
 
 
 def _mean_of(values: Sequence[float]) -> float | None:

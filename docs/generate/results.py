@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from docs.generate.comparisons import compared
 from docs.generate.marks import table
 
 _SIGNS = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie"}
@@ -113,7 +114,8 @@ def dataset_table(entry: dict[str, Any]) -> str:
         "model", "hits / rows", "HR@1 [95% interval]", "HR@5", "NDCG@10", "MRR", "ValidRatio", f"vs {_baseline(entry)}",
         *(["vs SASRec"] if with_sasrec else []), "seeds",
     ]  # fmt: skip
-    return f"{table(titles, rows)}\n\n{_caption(entry)}"
+    parts = [table(titles, rows), _caption(entry), *compared(entry)]
+    return "\n\n".join(parts)
 
 
 def _baseline(entry: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.real_results import averaged, main
+from docs.generate.comparisons import compared
 from llara.errors import DataError
 from llara.evaluate import EvaluationReport, ModelResult, compare_results
 
@@ -105,3 +106,32 @@ def test_a_model_of_another_run_goes_without_its_runs_name(tmp_path: Path) -> No
     assert list(json.loads(out.read_text(encoding="utf-8"))["tiny"]["models"]) == [
         "sasrec", "hybrid", "hybrid, old", "text",
     ]  # fmt: skip
+
+
+def sliced_report(others: dict[str, list[list[int]]], counts: list[int]) -> EvaluationReport:
+    ranks = {"sasrec": [[1, 2, 2, 2]], "text-sasrec": [[1, 1, 2, 2]], **others}
+    results = [result(name, rows) for name, rows in ranks.items()]
+    return compare_results(results, baseline="sasrec", sliced_by={"target_count": np.array(counts)})
+
+
+def test_pairs_and_slices_are_stored_and_become_tables(tmp_path: Path) -> None:
+    hybrid, alone = "hybrid LLaRA (sequence)", "hybrid LLaRA (sequence without fusion)"
+    found = sliced_report({hybrid: [[1, 1, 1, 2]], alone: [[2, 2, 2, 2]]}, [0, 7, 7, 150])
+    out = tmp_path / "out.json"
+    main(["tiny", str(run_folder(tmp_path / "run", 0, found)), "--output", str(out)])
+    entry = json.loads(out.read_text(encoding="utf-8"))["tiny"]
+    differences = {(pair["model"], pair["against"]): pair["difference"] for pair in entry["pairs"]}
+    assert differences == {(alone, "sasrec"): -0.25, (alone, "text-sasrec"): -0.5, (hybrid, "text-sasrec"): 0.25}
+    slices = entry["slices"]["target_count"]
+    assert [(bucket["bucket"], bucket["rows"]) for bucket in slices] == [("0", 1), ("5-19", 2), ("100+", 1)]
+    assert slices[1]["hr@1"] == {"sasrec": 0.0, "text-sasrec": 0.5, alone: 0.0, hybrid: 1.0}
+    assert slices[1]["difference"] == 0.5
+    assert slices[0]["interval"] is None  # one user
+    pairs, sliced = compared(entry)[1:]
+    assert "| hybrid, by itself | SASRec over texts | -0.500 [" in pairs
+    assert "| 5-19 | 2 | 0.000 | 0.500 | 0.000 | 1.000 | +0.500" in sliced
+    assert "| 0 | 1 | 1.000 | 1.000 | 0.000 | 1.000 | +0.000, of too few users to say |" in sliced
+
+
+def test_an_entry_without_comparisons_has_no_such_tables() -> None:
+    assert compared({"models": {}}) == []

@@ -35,3 +35,15 @@ def test_baselines_stand_beside_the_run_on_the_same_rows(world: "World", tmp_pat
     report = EvaluationReport.load(run / "evaluation.json")
     assert {after[name]["total"] for name in added} == {report.results[0].total}
     assert all(after[name]["versus"]["baseline"] == "fusion" for name in added)
+
+
+def test_of_a_run_that_learned_answers_the_model_stands_beside_sasrec(world: "World", tmp_path: Path) -> None:
+    run, out = world.folder / "answers-beside", tmp_path / "out.json"
+    chosen = ("recommender.name=fusion", "recommender.fusion.members=[sasrec,counts]", "train.objective.name=answer")
+    world.llara("train", world.config("answers-beside"), *(part for setting in chosen for part in ("--set", setting)))
+    store(["tiny", str(run), "--output", str(out)])
+    before = json.loads(out.read_text(encoding="utf-8"))["tiny"]["models"]
+    main(["tiny", str(run), str(run), "--output", str(out)])
+    after = json.loads(out.read_text(encoding="utf-8"))["tiny"]["models"]
+    assert [name for name in after if name not in before] == ["hybrid LLaRA (answer) + sasrec"]
+    assert after["hybrid LLaRA (answer) + sasrec"]["versus_sasrec"]["baseline"] == "sasrec"
