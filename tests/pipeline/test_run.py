@@ -361,3 +361,27 @@ def test_a_model_of_histories_alone_ranks_candidates_and_the_catalog(world: "Wor
     scores = [item["score"] for item in ranked]
     assert scores == sorted(scores, reverse=True)
     assert "needs a trained listwise head" in world.llara("evaluate", run, "--scorer", "listwise").refused()
+    _the_whole_catalog_is_ranked(world, run)
+
+
+def _the_whole_catalog_is_ranked(world: "World", run: Path) -> None:
+    found = world.llara("evaluate", run, "--task", "full", "--json").json()
+    models = {model["name"]: model for model in found["evaluation"]["models"]}
+    assert "popularity" in models
+    assert all(model["total"] == found["evaluation"]["rows"] for model in models.values())
+    assert all(0 < model["coverage@10"] <= 1 for model in models.values())
+    assert models[found["model"]]["hr@5"] <= models[found["model"]]["hr@10"] <= models[found["model"]]["hr@20"]
+    page = Path(found["output"], "report.html").read_text(encoding="utf-8")
+    assert "puts all" in page
+    assert "What the first 10 places are made of" in page
+    assert "counts draws" in world.llara("evaluate", run, "--task", "full", "--draws", "2").refused()
+
+
+def test_two_items_are_ranked_and_told_apart(trained: "Trained") -> None:
+    world, run = trained.world, trained.world.folder / "hybrid"
+    for task, metric in (("pairwise", "hr@1"), ("pointwise", "uauc"), ("listwise", "ndcg@3")):
+        found = world.llara("evaluate", run, "--task", task, "--json").json()["evaluation"]
+        assert found["task"] == task
+        assert (found["num_candidates"] == 2) == (task != "listwise")
+        assert all(0 <= model[metric] <= 1 for model in found["models"] if model["task"] == "sampled ranking")
+    assert "cannot show a whole catalog" in world.llara("evaluate", run, "--task", "full").refused()

@@ -177,7 +177,7 @@ def plan(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
-    task: Annotated[str, typer.Option(help="What is asked: sequential or one of yours.")] = "sequential",
+    task: Annotated[str, typer.Option(help="What is asked: sequential, pairwise, listwise, pointwise, full (the whole catalog), or one of yours.")] = "sequential",
     part: Annotated[str | None, typer.Option(help="Held-out rows: test, unless given, or validation.")] = None,
     rows: Annotated[
         str, typer.Option(help="last: one row per user, the protocol's; dense: every position of those users.")
@@ -224,7 +224,7 @@ def evaluate(
         console.print_json(judged.as_json())
         return
     show_evaluation(judged.evaluated)
-    show_differences(judged.model, judged.differences)
+    show_differences(judged.model, judged.differences, cutoff=judged.evaluated.report.cutoff)
     console.say(f"\nreport  {judged.folder / 'report.html'}")
 
 

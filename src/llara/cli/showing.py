@@ -8,7 +8,7 @@ from llara.cli.times import show_times
 from llara.evaluate import EvaluationReport, PairedTest, results_table
 from llara.evaluate.slice_tables import slice_table
 from llara.evaluate.slices import TARGET_COUNT
-from llara.evaluate.tables import format_interval
+from llara.evaluate.tables import format_interval, lists_table
 from llara.run.evaluation import Evaluated
 from llara.run.quickstart import Quickstart
 from llara.run.recommending import Ranking
@@ -18,7 +18,12 @@ _NARROW = 118
 
 def show_table(report: EvaluationReport) -> None:
     """A results table as wide as the terminal allows."""
-    console.out.print(results_table(report, compact=console.out.width < _NARROW))
+    compact = console.out.width < _NARROW
+    console.out.print(results_table(report, compact=compact))
+    lists = lists_table(report, compact=compact)
+    if lists is not None:
+        console.out.print()
+        console.out.print(lists)
 
 
 def show_evaluation(evaluated: Evaluated) -> None:
@@ -45,11 +50,11 @@ def show_known_leaks(report: EvaluationReport) -> None:
         console.out.print(f"{leak.name}: {leak.message}", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_differences(model: str, differences: dict[str, PairedTest]) -> None:
+def show_differences(model: str, differences: dict[str, PairedTest], *, cutoff: int) -> None:
     """One line for each other run: how much better this one is."""
     for other, test in differences.items():
         console.out.print(
-            f"{model} - {other}: HR@1 {test.difference:+.3f} {format_interval(test.interval, signed=True)}, "
+            f"{model} - {other}: HR@{cutoff} {test.difference:+.3f} {format_interval(test.interval, signed=True)}, "
             f"p = {test.p_value:.4f}, {test.num_rows:,} rows: {test.verdict}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip

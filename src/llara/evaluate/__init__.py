@@ -33,7 +33,7 @@ from llara.evaluate.statistics import (
     wilson_interval,
 )
 from llara.evaluate.tables import markdown_table, results_table, summary_sentence
-from llara.evaluate.task import Part, RankingTask, build_task
+from llara.evaluate.task import CatalogTask, Part, RankingTask, build_task
 from llara.evaluate.tasks import (
     TASKS,
     Metric,
@@ -51,6 +51,7 @@ __all__ = [
     "TASKS",
     "Asked",
     "BoolArray",
+    "CatalogTask",
     "Choice",
     "EvaluateConfig",
     "EvaluationReport",

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from llara.data import IntArray
 from llara.evaluate.judging import score_draws
 from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
-from llara.evaluate.scorers import LlaraScorer
+from llara.evaluate.scorers import LlaraScorer, prior_left_out
 from llara.evaluate.task import RankingTask
 from llara.model import Llara, ScorerName
 from llara.recommender import RecommenderScorer
@@ -132,12 +132,7 @@ def calibrated_hit_ratio(llara: Llara, task: RankingTask, *, batch_size: int, wa
 @torch.no_grad()
 def _parts(llara: Llara, task: RankingTask, *, batch_size: int, way: ScorerName) -> tuple[FloatArray, FloatArray]:
     """Scores of the head alone, and the recommender's log-probabilities, of all draws one after another, [M, C]."""
-    weight = llara.prior_weight_of(way)
-    learned = weight.detach().clone()
-    weight.zero_()
-    try:
+    with prior_left_out(llara, way):
         head = score_draws(LlaraScorer(llara, way, batch_size=batch_size), task)
-    finally:
-        weight.copy_(learned)
     prior = torch.from_numpy(score_draws(RecommenderScorer(llara.recommender), task)).log_softmax(dim=-1).numpy()
     return head.reshape(-1, head.shape[2]), prior.reshape(-1, prior.shape[2])

@@ -57,13 +57,14 @@ class NamedFigure:
 def report_figures(content: ReportContent) -> list[NamedFigure]:
     """All figures that the content has data for, HR@1 bars first."""
     report, metrics = content.evaluation, content.training_metrics
+    place = "first" if report.cutoff == 1 else f"among the first {report.cutoff}"
     between = _BETWEEN if len(stages_of(metrics)) > 1 else ""
     candidates = (
         NamedFigure(
-            "hr_at_1",
-            "How often each model puts the right item first",
-            f"HR@1 with its {report.level:.0%} interval. The dashed line is a blind guess among "
-            f"{report.num_candidates} candidates ({report.random_hit_ratio:.3f}).",
+            f"hr_at_{report.cutoff}",
+            f"How often each model puts the right item {place}",
+            f"HR@{report.cutoff} with its {report.level:.0%} interval. The dashed line is a blind guess among "
+            f"{report.num_candidates:,} items ({report.random_hit_ratio:.3f}).",
             hit_ratio_figure(report),
         ),
         *(_slice_figure_of(report, sliced) for sliced in report.slices),
@@ -93,13 +94,13 @@ def report_figures(content: ReportContent) -> list[NamedFigure]:
 
 
 def hit_ratio_figure(report: EvaluationReport) -> Figure:
-    """Horizontal bars of HR@1 with intervals, names above the bars, and the line of a blind guess."""
+    """Horizontal bars of the hit ratio with intervals, names above the bars, and the line of a blind guess."""
     count = len(report.results)
     figure, axes = _new_figure(height=0.75 + 0.52 * count)
     highest = report.random_hit_ratio
     for row, result in enumerate(report.results):
         interval = result.hit_interval(level=report.level)
-        value = result.hr(1)
+        value = result.hit_ratio
         is_baseline = result.name == report.baseline
         axes.barh(row, value, height=0.42, color=MUTED if is_baseline else ACCENT, alpha=0.55)
         if interval is not None:
@@ -117,13 +118,13 @@ def hit_ratio_figure(report: EvaluationReport) -> Figure:
     axes.set_xlim(0, highest * 1.22)
     axes.set_ylim(count - 0.6, -0.85)
     axes.set_yticks([])
-    axes.set_xlabel("HR@1")
+    axes.set_xlabel(f"HR@{report.cutoff}")
     axes.grid(axis="x", color=LINE, linewidth=0.8)
     return figure
 
 
 def slice_figure(report: EvaluationReport, sliced: SlicedResults) -> Figure | None:
-    """HR@1 with intervals in each bucket, a line per model; None where all rows are in one bucket."""
+    """The hit ratio with intervals in each bucket, a line per model; None where all rows are in one bucket."""
     if len(sliced.slices) < 2:
         return None
     count = len(report.results)
@@ -141,7 +142,7 @@ def slice_figure(report: EvaluationReport, sliced: SlicedResults) -> Figure | No
     axes.plot([places[0] - 0.4, places[-1] + 0.4], guess, color=MUTED, linestyle=(0, (2.5, 1.5)), linewidth=1, zorder=0)
     axes.set_xticks(places, [f"{one.bucket.label}\n{one.rows:,} row{'s'[: one.rows != 1]}" for one in sliced.slices])
     axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # room for dots at 0
-    axes.set_ylabel("HR@1")
+    axes.set_ylabel(f"HR@{report.cutoff}")
     axes.grid(axis="y", color=LINE, linewidth=0.8)
     legend = figure.legend(
         loc="outside lower left", frameon=False, labelcolor=INK, fontsize=_FONT_SIZE - 1, handlelength=3.5
@@ -154,15 +155,15 @@ def slice_figure(report: EvaluationReport, sliced: SlicedResults) -> Figure | No
 def _slice_figure_of(report: EvaluationReport, sliced: SlicedResults) -> NamedFigure | None:
     return _optional(
         slice_figure_name(sliced),
-        f"HR@1 {sliced.slicing.title}",
-        f"Dots are HR@1, bars its {report.level:.0%} interval. The thin dashed line is a blind guess.",
+        sliced.title,
+        f"Dots are HR@{report.cutoff}, bars its {report.level:.0%} interval. The thin dashed line is a blind guess.",
         slice_figure(report, sliced),
     )
 
 
 def slice_figure_name(sliced: SlicedResults) -> str:
     """File stem of its figure."""
-    return f"hr_at_1_by_{sliced.slicing.key}"
+    return f"hr_at_{sliced.cutoff}_by_{sliced.slicing.key}"
 
 
 def _line_styles(report: EvaluationReport) -> list[dict[str, Any]]:

@@ -2,20 +2,21 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_softmax
 
 from llara.data import CandidateSet, Examples, Sequences
-from llara.errors import DataError
+from llara.errors import ConfigError, DataError
+from llara.evaluate.catalog import rank_in_whole_catalog
 from llara.evaluate.metrics import FloatArray
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.predictions import Predictions, predictions_from_choices, predictions_from_scores
 from llara.evaluate.results import EvaluationReport, compare_results
-from llara.evaluate.scorers import LlaraScorer, check_scores, is_only_the_recommender
+from llara.evaluate.scorers import LlaraScorer, check_scores, is_only_the_recommender, prior_left_out, scores_catalog
 from llara.evaluate.slices import behavior_of
-from llara.evaluate.task import RankingTask
+from llara.evaluate.task import CatalogTask, RankingTask
 from llara.model import Llara, ScorerName, chosen_columns, generate_answers
 from llara.recommender import Progress, Recommender, RecommenderScorer, Scorer
 
@@ -75,30 +76,42 @@ def evaluate_model(
 
 
 def judge(scorer: Scorer, task: RankingTask, *, name: str | None = None, on_progress: Progress | None = None) -> Judged:
-    """Rank every draw's candidates with any scorer.
+    """Rank every draw's candidates, or the whole catalog, with any scorer.
 
     Args:
         scorer: Who scores.
         task: Rows and their frozen candidates.
         name: As in tables; None: the scorer's own.
-        on_progress: Told how many rows were just finished; `draws * N` in all.
+        on_progress: Told how many rows were just finished; `task.num_rankings` in all.
 
     Raises:
-        ConfigError: If the scorer does not give one score per candidate.
+        ConfigError: If the scorer does not give one score per candidate, or cannot score the whole catalog.
     """
+    if isinstance(task, CatalogTask):
+        if not scores_catalog(scorer):
+            raise ConfigError(
+                f"'{scorer.name}' ranks given candidates, not a whole catalog. Use --scorer sequence of a run that was "
+                "trained for it, or a task with candidates."
+            )
+        return Judged(*rank_in_whole_catalog(scorer, task, name=name or scorer.name, on_progress=on_progress))
     started = time.perf_counter()
     scores = score_draws(scorer, task, on_progress=on_progress)
     return _judged(name or scorer.name, scores, task, time.perf_counter() - started)
 
 
-def judge_without_recommender(whole: Judged, llara: Llara, way: ScorerName, task: RankingTask) -> Judged | None:
-    """What a head ranks by itself: its score with the recommender's part taken out again, without another pass.
+def judge_without_recommender(
+    whole: Judged, llara: Llara, way: ScorerName, task: RankingTask, *, batch_size: int = 16
+) -> Judged | None:
+    """What a head ranks by itself: its score with the recommender's part taken out again.
+
+    Candidates need no other pass for it; a whole catalog, of which no scores are kept, does.
 
     Args:
         whole: How the head and the recommender ranked together.
         llara: Whose they are.
         way: Which head, listwise or sequence.
         task: The rows of `whole`.
+        batch_size: Histories per pass.
 
     Returns:
         None where there is no such part, or nothing else: a score without prior, or a head without weight.
@@ -107,12 +120,15 @@ def judge_without_recommender(whole: Judged, llara: Llara, way: ScorerName, task
     has_prior = llara.config.recommender_prior and llara.uses_behavior
     if scores is None or not has_prior or is_only_the_recommender(llara, way):
         return None
+    name = f"hybrid LLaRA ({way} without {llara.recommender.name})"
+    if isinstance(task, CatalogTask):
+        with prior_left_out(llara, way):
+            return judge(LlaraScorer(llara, way, batch_size=batch_size), task, name=name)
     started = time.perf_counter()
     weight = float(llara.prior_weight_of(way).detach())
     recommender = score_draws(RecommenderScorer(llara.recommender), task)
     if way == "listwise":
         recommender = log_softmax(recommender, axis=2)
-    name = f"hybrid LLaRA ({way} without {llara.recommender.name})"
     seconds = whole.result.seconds + time.perf_counter() - started
     return _judged(name, scores - weight * recommender, task, seconds)
 
@@ -175,6 +191,8 @@ def _judged(name: str, scores: FloatArray, task: RankingTask, seconds: float) ->
         seconds=seconds,
         users=task.users,
     )
+    if task.measure is not None:
+        result = replace(result, measures=task.measure(scores, task))
     predictions = predictions_from_scores(
         scores,
         candidates=task.candidate_items,

@@ -1,7 +1,7 @@
 """What one model achieved on every row of every candidate draw."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ class ModelResult:
         valid: Whether each generated answer names exactly one candidate, shape [draws, N]; None where the model
             scored the candidates.
         users: Number of each row's user, 0, 1, ..., shape [N], where users have several rows; None: one row a user.
+        cutoff: How many of the first ranks count as a hit in what tables show first, HR@cutoff.
+        measures: Further numbers of all rows, which their ranks do not give, by the key of their metric.
     """
 
     name: str
@@ -40,6 +42,8 @@ class ModelResult:
     task: Asked = "sampled ranking"
     valid: BoolArray | None = None
     users: IntArray | None = None
+    cutoff: int = 1
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.ranks.ndim != 2 or self.ranks.size == 0:
@@ -152,8 +156,13 @@ class ModelResult:
 
     @property
     def hits(self) -> int:
-        """Targets ranked first, summed over draws."""
-        return int(metrics.hits_at(self.ranks, 1).sum())
+        """Targets among the first `cutoff`, summed over draws."""
+        return int(metrics.hits_at(self.ranks, self.cutoff).sum())
+
+    @property
+    def hit_ratio(self) -> float:
+        """HR@cutoff over all rows and draws."""
+        return metrics.hit_ratio(self.ranks, self.cutoff)
 
     @property
     def ranks_candidates(self) -> bool:
@@ -161,17 +170,18 @@ class ModelResult:
         return self.task != "free generation"
 
     def of_rows(self, rows: IntArray) -> "ModelResult":
-        """The same model on some of the rows, >= 1 of them, in the given order; candidate hashes and seconds stay."""
+        """The same model on some of the rows, >= 1 of them, in order; hashes and seconds stay, measures go."""
         return replace(
             self,
             ranks=self.ranks[:, rows],
             valid=None if self.valid is None else self.valid[:, rows],
             users=None if self.users is None else np.unique(self.users[rows], return_inverse=True)[1],
+            measures={},
         )
 
-    def row_hits(self, k: int = 1) -> FloatArray:
-        """Each row's hits within the first `k`, averaged over draws, shape [N]."""
-        return np.asarray(metrics.hits_at(self.ranks, k).mean(axis=0), dtype=np.float64)
+    def row_hits(self) -> FloatArray:
+        """Each row's hits within the first `cutoff`, averaged over draws, shape [N]."""
+        return np.asarray(metrics.hits_at(self.ranks, self.cutoff).mean(axis=0), dtype=np.float64)
 
     def hr(self, k: int) -> float:
         """HR@k over all rows and draws; NaN for k > 1 where nothing was ranked (free generation)."""
@@ -199,7 +209,7 @@ class ModelResult:
         return self.hits / int(self.valid.sum()) if self.valid.any() else float("nan")
 
     def hit_interval(self, *, level: float = 0.95, seed: int = 0) -> Interval | None:
-        """Interval of HR@1: Wilson for one row per user and a single draw, else bootstrap over users.
+        """Interval of HR@cutoff: Wilson for one row per user and a single draw, else bootstrap over users.
 
         Where every row was always hit or always missed, resampling sees no variation and its interval would have
         no width; Wilson over the users is given instead. None where there is no honest interval: one user, or several

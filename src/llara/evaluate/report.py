@@ -11,7 +11,8 @@ from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, Setting
 from llara.evaluate.results import EvaluationReport
 from llara.evaluate.slice_tables import bucket_counts, slice_remarks, slice_rows
-from llara.evaluate.tables import column_titles, table_caption, table_rows
+from llara.evaluate.tables import column_titles, list_rows, list_titles, table_caption, table_rows
+from llara.evaluate.tasks import metrics_of
 
 if TYPE_CHECKING:
     from llara.evaluate.figures import NamedFigure
@@ -90,6 +91,9 @@ def render_report(content: ReportContent, *, figures: "Sequence[NamedFigure] | N
         columns=column_titles(report),
         rows=table_rows(report),
         caption=table_caption(report),
+        list_columns=list_titles(report),
+        list_rows=list_rows(report),
+        explained=[metric for metric in metrics_of(report.task) if metric.meaning],
         headline_figure=drawn[0],
         slices=slices,
         slice_rows=slice_rows,

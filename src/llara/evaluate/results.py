@@ -29,7 +29,7 @@ class EvaluationReport:
     Attributes:
         results: One per model, in table order; their candidate hashes are equal.
         baseline: Name of the model that the others are compared with (the recommender), if any.
-        comparisons: Paired test of HR@1 against the baseline, by model name, without the baseline itself.
+        comparisons: Paired test of HR@cutoff against the baseline, by model name, without the baseline itself.
         level: Confidence of all intervals.
         known_leaks: Leaks of the data that were allowed: what the numbers measure beside what they should.
         task: Name of the task, whose metrics tables show.
@@ -65,6 +65,11 @@ class EvaluationReport:
         return self.results[0].num_candidates
 
     @property
+    def cutoff(self) -> int:
+        """The k of the hit ratio that is shown first and compared."""
+        return self.results[0].cutoff
+
+    @property
     def draws(self) -> int:
         """Candidate draws."""
         return self.results[0].draws
@@ -81,8 +86,8 @@ class EvaluationReport:
 
     @property
     def random_hit_ratio(self) -> float:
-        """HR@1 of a blind guess, 1 / C."""
-        return 1 / self.num_candidates
+        """HR@cutoff of a blind guess, cutoff / C."""
+        return self.cutoff / self.num_candidates
 
     @cached_property
     def slices(self) -> tuple[SlicedResults, ...]:
@@ -246,6 +251,11 @@ def _require_same_candidates(first: ModelResult, other: ModelResult) -> None:
                 f"{ours[:12]} and {theirs[:12]}), so their numbers do not compare. "
                 f"Evaluate both on the same candidate files."
             )
+    if first.cutoff != other.cutoff:
+        raise DataError(
+            f"model '{first.name}' counts hits among the first {first.cutoff}, model '{other.name}' among the first "
+            f"{other.cutoff}. Judge both by one task."
+        )
     if (first.task == "full ranking") != (other.task == "full ranking"):
         raise DataError(
             f"model '{first.name}' did {first.task}, model '{other.name}' {other.task}; full ranking never shares a "
@@ -263,6 +273,8 @@ def _model_content(result: ModelResult) -> dict[str, Any]:
         "ranks": result.ranks.tolist(),
         "valid": None if result.valid is None else result.valid.tolist(),
         "users": None if result.users is None else result.users.tolist(),
+        "cutoff": result.cutoff,
+        "measures": {key: _number(value) for key, value in result.measures.items()},
     }
 
 
@@ -275,7 +287,7 @@ def _model_summary(report: EvaluationReport, result: ModelResult) -> dict[str, A
         "total": result.total,
         "valid": None if result.valid is None else int(result.valid.sum()),
         "hr@1": result.hr(1),
-        "hr@1_interval": _interval_content(result.hit_interval(level=report.level)),
+        f"hr@{result.cutoff}_interval": _interval_content(result.hit_interval(level=report.level)),
         "hr@5": _number(result.hr(5)),
         "hr@10": _number(result.hr(10)),
         "ndcg@5": _number(result.ndcg(5)),
@@ -308,6 +320,8 @@ def _result_from(model: dict[str, Any]) -> ModelResult:
         task=model["task"],
         valid=None if valid is None else np.array(valid, dtype=np.bool_),
         users=None if users is None else np.array(users, dtype=np.int64),
+        cutoff=model.get("cutoff", 1),
+        measures={key: float("nan") if value is None else value for key, value in model.get("measures", {}).items()},
     )
 
 

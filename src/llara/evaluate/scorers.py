@@ -1,15 +1,18 @@
 """Which scorers can be judged by name: to add one, write its class in a file and register it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
+import torch
 
 from llara.data import IntArray, Split
 from llara.errors import ConfigError
 from llara.evaluate.metrics import FloatArray
-from llara.model import Llara, ScorerName, score_candidates
-from llara.recommender import Popularity, Progress, RecommenderScorer, Scorer
+from llara.model import Llara, ScorerName, score_candidates, score_catalog
+from llara.recommender import CatalogScorer, Popularity, Progress, RecommenderScorer, Scorer
 
 
 class LlaraScorer:
@@ -42,6 +45,38 @@ class LlaraScorer:
             batch_size=self.batch_size,
             on_progress=on_progress,
         )
+
+    def score_catalog(self, history: IntArray) -> FloatArray:
+        """See `CatalogScorer`.
+
+        Raises:
+            ConfigError: Unless the way is `sequence`.
+        """
+        if self.way != "sequence":
+            raise ConfigError(f"'{self.name}' ranks given candidates: a prompt cannot show a whole catalog.")
+        histories = [row[row != 0].tolist() for row in history]
+        return score_catalog(self.llara, histories, hybrid=self.llara.uses_behavior, batch_size=self.batch_size)
+
+
+def scores_catalog(scorer: Scorer) -> TypeGuard[CatalogScorer]:
+    """Whether a scorer can rank all items at once."""
+    if isinstance(scorer, LlaraScorer):
+        return scorer.way == "sequence"
+    return callable(getattr(scorer, "score_catalog", None))
+
+
+@contextmanager
+def prior_left_out(llara: Llara, way: ScorerName) -> Iterator[None]:
+    """Within, the recommender's judgment has no part in a head's scores."""
+    weight = llara.prior_weight_of(way)
+    learned = weight.detach().clone()
+    with torch.no_grad():
+        weight.zero_()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            weight.copy_(learned)
 
 
 def model_name(llara: Llara, way: str) -> str:

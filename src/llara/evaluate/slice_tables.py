@@ -16,9 +16,9 @@ class SliceCell:
     """One model in one bucket.
 
     Attributes:
-        value: HR@1 with its interval.
+        value: The hit ratio with its interval.
         versus: The difference to the baseline and its verdict, or "baseline"; empty where nothing is compared.
-        best: Whether no model has a higher HR@1 there.
+        best: Whether no model has a higher one there.
     """
 
     value: str
@@ -64,7 +64,7 @@ def slice_table(sliced: SlicedResults, *, baseline: str | None = None, compact: 
     """
     marks = f" (▲ better, ▼ worse than {baseline})" if baseline is not None else ""
     table = Table(
-        title=Text(f"HR@1 {sliced.slicing.title}{marks}"),
+        title=Text(f"{sliced.title}{marks}"),
         title_justify="left",
         caption=slice_remarks(sliced) or None,
         caption_justify="left",

@@ -18,7 +18,7 @@ class Slicing:
 
     Attributes:
         key: Its name in JSON.
-        title: A heading, to be read after "HR@1".
+        title: A heading, to be read after "HR@1" or another hit ratio.
         edges: Lowest value of each bucket, rising from 0; the last bucket has no upper end.
         all_buckets: Whether buckets above the largest value remain. Else the last one that is needed has no upper end:
             of histories of at most 10 items it is "10+", not "10-19".
@@ -69,9 +69,9 @@ class SlicedModel:
 
     Attributes:
         name: As in the table of all rows.
-        hit_ratio: HR@1, draws averaged.
-        interval: Of HR@1, as in the table of all rows; None where the users say nothing about others.
-        versus_baseline: Paired test of HR@1 on these rows; None for the baseline, or without one.
+        hit_ratio: HR@cutoff, draws averaged.
+        interval: Of it, as in the table of all rows; None where the users say nothing about others.
+        versus_baseline: Paired test of it on these rows; None for the baseline, or without one.
     """
 
     name: str
@@ -105,11 +105,18 @@ class SlicedResults:
         slicing: What they are told apart by.
         slices: Those that hold a row, lowest values first.
         empty: Buckets that hold none.
+        cutoff: The k of the hit ratio.
     """
 
     slicing: Slicing
     slices: tuple[Slice, ...]
     empty: tuple[Bucket, ...]
+    cutoff: int = 1
+
+    @property
+    def title(self) -> str:
+        """A heading, such as "HR@1 by how many earlier items the models read"."""
+        return f"HR@{self.cutoff} {self.slicing.title}"
 
     def by_model(self) -> list[tuple[SlicedModel, ...]]:
         """Each model's numbers in all slices, in the order of the table of all rows."""
@@ -120,7 +127,7 @@ class SlicedResults:
         return {
             "by": self.slicing.key,
             "empty": [bucket.label for bucket in self.empty],
-            "slices": [_slice_summary(one) for one in self.slices],
+            "slices": [_slice_summary(one, f"hr@{self.cutoff}") for one in self.slices],
         }
 
 
@@ -157,7 +164,7 @@ def slice_results(
             slices.append(_slice(bucket, [result.of_rows(rows) for result in results], baseline=baseline, level=level))
         else:
             empty.append(bucket)
-    return SlicedResults(slicing, tuple(slices), tuple(empty))
+    return SlicedResults(slicing, tuple(slices), tuple(empty), results[0].cutoff)
 
 
 def _slice(bucket: Bucket, results: Sequence[ModelResult], *, baseline: str | None, level: float) -> Slice:
@@ -168,28 +175,28 @@ def _slice(bucket: Bucket, results: Sequence[ModelResult], *, baseline: str | No
         others = [name for name in hits if name != baseline]
         tests = {name: paired_test(hits[name], hits[baseline], level=level, users=users) for name in others}
     models = tuple(
-        SlicedModel(result.name, result.hr(1), result.hit_interval(level=level), tests.get(result.name))
+        SlicedModel(result.name, result.hit_ratio, result.hit_interval(level=level), tests.get(result.name))
         for result in results
     )
     return Slice(bucket, results[0].rows, results[0].num_users, models)
 
 
-def _slice_summary(one: Slice) -> dict[str, Any]:
+def _slice_summary(one: Slice, metric: str) -> dict[str, Any]:
     return {
         "bucket": one.bucket.label,
         "low": one.bucket.low,
         "high": one.bucket.high,
         "rows": one.rows,
         "users": one.users,
-        "models": [_model_summary(model) for model in one.models],
+        "models": [_model_summary(model, metric) for model in one.models],
     }
 
 
-def _model_summary(model: SlicedModel) -> dict[str, Any]:
+def _model_summary(model: SlicedModel, metric: str) -> dict[str, Any]:
     interval, test = model.interval, model.versus_baseline
     return {
         "name": model.name,
-        "hr@1": model.hit_ratio,
-        "hr@1_interval": None if interval is None else asdict(interval),
+        metric: model.hit_ratio,
+        f"{metric}_interval": None if interval is None else asdict(interval),
         "versus_baseline": None if test is None else asdict(test),
     }

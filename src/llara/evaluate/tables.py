@@ -12,7 +12,7 @@ from rich.text import Text
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.results import EvaluationReport
 from llara.evaluate.statistics import FEW_USERS, Interval, PairedTest
-from llara.evaluate.tasks import metrics_of
+from llara.evaluate.tasks import Metric, metrics_of
 
 _SIGNS = {"better": "▲ better", "worse": "▼ worse", "tie": "= tie", "not decided": "not decided"}
 _SUPPORT = {
@@ -35,8 +35,8 @@ def column_titles(report: EvaluationReport) -> tuple[str, ...]:
     return (
         "model",
         "hits / rows",
-        f"HR@1 [{report.level:.0%} interval]",
-        *(metric.title for metric in metrics_of(report.task)),
+        f"HR@{report.cutoff} [{report.level:.0%} interval]",
+        *(metric.title for metric in _metrics(report, of_lists=False)),
         f"vs {report.baseline}" if report.baseline else "vs recommender",
         "seconds",
     )
@@ -48,9 +48,26 @@ def table_rows(report: EvaluationReport) -> list[TableRow]:
     return [TableRow(_cells(report, result), result.hits == most) for result in report.results]
 
 
+def list_titles(report: EvaluationReport) -> tuple[str, ...]:
+    """Headings of the columns that `list_rows` fills; empty where the task says nothing of lists."""
+    titles = tuple(metric.title for metric in _metrics(report, of_lists=True))
+    return ("model", *titles) if titles else ()
+
+
+def list_rows(report: EvaluationReport) -> list[tuple[str, ...]]:
+    """What the first places of each model are made of."""
+    metrics = _metrics(report, of_lists=True)
+    return [(result.name, *(format_ratio(metric.value(result)) for metric in metrics)) for result in report.results]
+
+
+def _metrics(report: EvaluationReport, *, of_lists: bool) -> list[Metric]:
+    return [metric for metric in metrics_of(report.task) if metric.of_lists == of_lists]
+
+
 def table_caption(report: EvaluationReport) -> str:
     """What one row of the table was counted over."""
-    candidates = f"{report.num_candidates} candidates each; a blind guess scores {report.random_hit_ratio:.3f}"
+    asked = "items" if report.results[0].task == "full ranking" else "candidates"
+    candidates = f"{report.num_candidates:,} {asked} each; a blind guess scores {report.random_hit_ratio:.3f}"
     users = report.results[0].num_users
     rows = count_of(users, "user")
     if users != report.rows:
@@ -102,6 +119,26 @@ def results_table(report: EvaluationReport, *, compact: bool = False) -> Table:
     return table
 
 
+def lists_table(report: EvaluationReport, *, compact: bool = False) -> Table | None:
+    """What the lists are made of, for a terminal; None where the task says nothing of it."""
+    titles = list_titles(report)
+    if not titles:
+        return None
+    table = Table(
+        title=f"what the first {report.cutoff} places are made of",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0 if compact else (0, 1),
+        show_edge=False,
+    )
+    for position, title in enumerate(titles):
+        heading = title.replace(" ", "\n", 1) if compact else title
+        table.add_column(heading, justify="left" if position == 0 else "right", overflow="fold")
+    for row in list_rows(report):
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
 def markdown_table(report: EvaluationReport) -> str:
     """The table for a Markdown document, best model in bold, ending with a newline."""
     titles = [_escape_markdown(title) for title in column_titles(report)]
@@ -116,14 +153,17 @@ def summary_sentence(report: EvaluationReport) -> str:
     """The outcome in one plain sentence: who found most, and whether the rows can tell it from the baseline."""
     best = max(report.results, key=lambda result: result.hits)
     name = best.name[:1].upper() + best.name[1:]
-    found = f"{name} put the item that the user really chose next first in {_percent(best.hr(1))} of the test rows"
+    place = "first" if report.cutoff == 1 else f"among the first {report.cutoff}"
+    found = (
+        f"{name} put the item that the user really chose next {place} in {_percent(best.hit_ratio)} of the test rows"
+    )
     if report.baseline is None:
         return f"{found}; a blind guess would reach {_percent(report.random_hit_ratio)}."
     if best.name == report.baseline:
         return f"{found}; no other model found more."
     baseline = report.result(report.baseline)
     judged = _SUPPORT.get(report.comparisons[best.name].verdict, "too close to call with these rows")
-    return f"{found}, {baseline.name} in {_percent(baseline.hr(1))}: {judged}."
+    return f"{found}, {baseline.name} in {_percent(baseline.hit_ratio)}: {judged}."
 
 
 def _percent(value: float) -> str:
@@ -156,8 +196,8 @@ def _cells(report: EvaluationReport, result: ModelResult) -> tuple[str, ...]:
     return (
         result.name,
         f"{result.hits:,} / {result.total:,}",
-        f"{result.hr(1):.3f} {format_interval(result.hit_interval(level=report.level))}",
-        *(format_ratio(metric.value(result)) for metric in metrics_of(report.task)),
+        f"{result.hit_ratio:.3f} {format_interval(result.hit_interval(level=report.level))}",
+        *(format_ratio(metric.value(result)) for metric in _metrics(report, of_lists=False)),
         _versus(report, result),
         f"{result.seconds:,.1f}",
     )

@@ -1,14 +1,17 @@
-"""What models are judged on: frozen candidate draws of one part of a split."""
+"""What models are judged on: rows of one part of a split, with frozen candidates or the whole catalog."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llara.data import CandidateConfig, CandidateSet, Dataset, Examples, IntArray, Split, draw_candidates
 
 Part = Literal["validation", "test"]
+Scores = NDArray[np.float64]
 _PART_STREAM = {"test": 0, "validation": 1_000_003}
 
 
@@ -23,6 +26,7 @@ class RankingTask:
         user_ids: The source's id of each row's user, [N].
         item_ids: The source's id by item index; entry 0 is padding.
         task: Name of the task that chose them, whose metrics tables show.
+        measure: Numbers of a model beyond its ranks, from its scores [draws, N, C] and these rows; None: none.
     """
 
     part: Part
@@ -31,6 +35,12 @@ class RankingTask:
     user_ids: Sequence[int | str]
     item_ids: Sequence[int | str]
     task: str = "sequential"
+    measure: "Callable[[Scores, RankingTask], Mapping[str, float]] | None" = None
+
+    @property
+    def num_rankings(self) -> int:
+        """How many lists each model ranks."""
+        return len(self.draws) * len(self.examples)
 
     def first_draws(self, count: int) -> "RankingTask":
         """The same task with fewer draws."""
@@ -56,6 +66,39 @@ class RankingTask:
     def candidate_items(self) -> IntArray:
         """[draws, N, C]."""
         return np.array([draw.items for draw in self.draws])
+
+
+@dataclass(frozen=True)
+class CatalogTask(RankingTask):
+    """Rows whose targets are ranked among all items that the history does not hold; there are no draws.
+
+    Attributes:
+        chosen: How often training users chose each item, [num_items + 1].
+        cutoff: Length of the lists, of which HR@cutoff is shown first.
+        longest: Places of each list that are kept as predictions, >= cutoff.
+    """
+
+    chosen: IntArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    cutoff: int = 10
+    longest: int = 20
+
+    @property
+    def num_items(self) -> int:
+        """Catalog size."""
+        return len(self.item_ids) - 1
+
+    @property
+    def num_rankings(self) -> int:
+        """One list for each row."""
+        return len(self.examples)
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """One, of histories and targets: what the catalog leaves open."""
+        digest = hashlib.sha256(str(self.num_items).encode())
+        for values in (self.examples.history, self.examples.target):
+            digest.update(np.ascontiguousarray(values, dtype="<i8").tobytes())
+        return (digest.hexdigest(),)
 
 
 def build_task(

@@ -8,7 +8,7 @@ from llara.errors import CheckpointError, ConfigError
 CONFIG_FILE = "config.yaml"
 """Settings of a run, in its folder."""
 _SCORERS = ("auto", "all", "answer", "listwise", "sequence", "recommender", "popularity")
-_TASKS = ("sequential",)
+_TASKS = ("sequential", "pairwise", "listwise", "pointwise", "full")
 _PARTS = ("test", "validation")
 
 

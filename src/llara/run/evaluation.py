@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from llara.data import Split
 from llara.evaluate import (
     SCORERS,
+    CatalogTask,
     Choice,
     EvaluationReport,
     ExamplePrompt,
@@ -83,9 +84,10 @@ def evaluate_run(
         if name not in _BASELINES:
             judged.append(_judge_shown(SCORERS[name](material), task, listener))
         if name in HEADS:
-            by_itself = judge_without_recommender(judged[-1], llara, name, task)
+            by_itself = judge_without_recommender(judged[-1], llara, name, task, batch_size=config.evaluate.batch_size)
             judged += [by_itself] if by_itself is not None else []
-    written = _judge_generation(llara, task, config=config, listener=listener) if scorers is None else None
+    is_asked = scorers is None and not isinstance(task, CatalogTask)
+    written = _judge_generation(llara, task, config=config, listener=listener) if is_asked else None
     known = tuple(finding for finding in leakage if finding.level == "leak")
     together = written is not None and written.result.draws == len(task.draws)
     table = [*judged, written] if written is not None and together else judged
@@ -98,7 +100,7 @@ def evaluate_run(
             alone = compare_results([written.result], sliced_by=sliced_by)
             generation = replace(alone, known_leaks=known, task=task.task)
     by_name = {entry.result.name: entry for entry in judged}
-    examples = example_prompts(llara, task, by_name, count=config.evaluate.examples)
+    examples = () if not task.draws else example_prompts(llara, task, by_name, count=config.evaluate.examples)
     report = replace(compared, known_leaks=known, task=task.task)
     return Evaluated(report, generation, by_name, examples, task, leakage)
 
@@ -111,7 +113,7 @@ def _baselines(material: ScorerMaterial) -> list[Scorer]:
 
 
 def _judge_shown(scorer: Scorer, task: RankingTask, listener: Listener) -> Judged:
-    with stage(listener, f"ranking with {scorer.name}", len(task.draws) * len(task.examples)) as advance:
+    with stage(listener, f"ranking with {scorer.name}", task.num_rankings) as advance:
         return judge(scorer, task, on_progress=advance)
 
 

@@ -9,6 +9,7 @@ from llara.data import Dataset, Split, load_dataset, new_folder, split_dataset
 from llara.errors import ConfigError, DataError
 from llara.evaluate import (
     SCORERS,
+    CatalogTask,
     Judged,
     LlaraScorer,
     PairedTest,
@@ -21,7 +22,7 @@ from llara.evaluate import (
     task_named,
 )
 from llara.leakage import refuse_unknown_leaks
-from llara.model import Llara
+from llara.model import Llara, ScorerName
 from llara.run.arguments import require_known_evaluation
 from llara.run.choices import HEADS, trained_scorer
 from llara.run.config import RunConfig
@@ -62,7 +63,7 @@ class Reevaluated:
         folder: Where the results are.
         evaluated: What was found.
         model: The run's own model, as scored by what was trained.
-        differences: HR@1 of `model` minus that of each other run, by name, paired over the same rows.
+        differences: HR@cutoff of `model` minus that of each other run, by name, paired over the same rows.
     """
 
     folder: Path
@@ -131,8 +132,13 @@ def reevaluate(
     opened = open_finished(run, data)
     scorers = _scorers(opened, scorer)
     asked = _rows(opened, task, chosen, draws, dense=rows == "dense")
+    if isinstance(asked, CatalogTask):
+        scorers = _scorers_of_catalog(opened, scorers, draws=draws)
     leakage = accept_data(opened.config, opened.dataset, opened.split, asked, also_allowed=allow_leaks)
     others = {name: _comparable(other, asked, data=data) for name, other in beside.items()}
+    if isinstance(asked, CatalogTask):
+        for other in others.values():
+            _scorers_of_catalog(other, None, draws=None)
     folder = output or run / "evaluations" / _folder_name(task, part, rows)
     with new_folder(folder, force=force, marker=EVALUATION_MARKER) as partial:
         llara = opened.load_model()
@@ -192,10 +198,24 @@ def _scorers(opened: OpenedRun, scorer: str) -> list[str] | None:
     return [scorer]
 
 
+def _scorers_of_catalog(opened: OpenedRun, scorers: Sequence[str] | None, *, draws: int | None) -> list[str]:
+    """Those that can rank a whole catalog; the others are refused before anything is scored."""
+    if draws is not None:
+        raise ConfigError("--draws counts draws of candidates, and this task ranks the whole catalog. Leave it out.")
+    asked = list(opened.config.train.trains if scorers is None else scorers)
+    able = [name for name in asked if name not in ("answer", "listwise")]
+    if not able or (scorers is not None and len(able) < len(asked)):
+        raise ConfigError(
+            f"scorer {asked[0]} ranks the candidates of a prompt, which cannot show a whole catalog. Train with "
+            "train.objective.name=sequence, or use --scorer recommender."
+        )
+    return able
+
+
 def _comparable(run: Path, task: RankingTask, *, data: Path | None) -> OpenedRun:
     """Another run, refused unless its candidates are the same item by item; before anything is scored."""
     opened = open_finished(run, data)
-    theirs = _rows(opened, task.task, task.part, len(task.draws), dense=task.users is not None)
+    theirs = _rows(opened, task.task, task.part, len(task.draws) or None, dense=task.users is not None)
     if theirs.hashes != task.hashes or list(theirs.item_ids) != list(task.item_ids):
         raise DataError(
             f"{run} was trained with other candidates, split or item permutation, so its numbers do not compare. "
@@ -207,6 +227,6 @@ def _comparable(run: Path, task: RankingTask, *, data: Path | None) -> OpenedRun
 def _judge_other(name: str, opened: OpenedRun, task: RankingTask) -> Judged:
     """The other run's ranking, by what it was trained for; its model is freed afterwards."""
     llara = opened.load_model()
-    scorer = llara.default_scorer
+    scorer: ScorerName = "sequence" if isinstance(task, CatalogTask) else llara.default_scorer
     own = LlaraScorer(llara, scorer, batch_size=opened.config.evaluate.batch_size)
     return judge(own, task, name=f"{own.name}, {name}")

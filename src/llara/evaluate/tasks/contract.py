@@ -1,12 +1,12 @@
 """The contract of a task: which rows are asked about, among which items, and what its table shows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from llara.data import CandidateConfig, Dataset, Split, SplitConfig
+from llara.data import CandidateConfig, Dataset, Examples, Split, SplitConfig, held_out_examples
 from llara.evaluate.model_result import ModelResult
-from llara.evaluate.task import Part, RankingTask
+from llara.evaluate.task import Part, RankingTask, build_task
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,15 @@ class Metric:
         title: The heading of its column, such as "NDCG@10".
         value: The number; None or NaN where it does not apply to a result.
         meaning: What it is, in a sentence for someone who never heard of it.
+        of_lists: Whether it says what the lists are made of, not how good the ranking is: such numbers have a table of
+            their own.
     """
 
     key: str
     title: str
     value: Callable[[ModelResult], float | None]
     meaning: str = ""
+    of_lists: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ class TaskMaterial:
     split: Split
     splitting: SplitConfig
     candidates: CandidateConfig
+
+    def examples(self, part: Part, *, dense: bool, limit: int) -> Examples:
+        """Rows of a part: the protocol's, or every position of its users, at most `limit`, evenly spread."""
+        if dense:
+            return held_out_examples(self.dataset.log, self.split, self.splitting, limit=limit, part=part)
+        return self.split.test if part == "test" else self.split.validation
+
+    def task(self, part: Part, *, draws: int, dense: bool, limit: int, num_negatives: int | None = None) -> RankingTask:
+        """Those rows with candidates, as many as the settings say or as a task needs."""
+        drawn = self.candidates if num_negatives is None else replace(self.candidates, num_negatives=num_negatives)
+        examples = self.examples(part, dense=dense, limit=limit)
+        return build_task(self.dataset, self.split, part, drawn, draws=draws, examples=examples)
 
 
 class Task(Protocol):

@@ -2,10 +2,15 @@
 
 from llara.errors import ConfigError
 from llara.evaluate.tasks.contract import Metric, Task
+from llara.evaluate.tasks.full import FullTask
+from llara.evaluate.tasks.listwise import ListwiseTask
+from llara.evaluate.tasks.pairwise import PairwiseTask
+from llara.evaluate.tasks.pointwise import PointwiseTask
 from llara.evaluate.tasks.sequential import SequentialTask
 
 SEQUENTIAL = SequentialTask()
-TASKS: dict[str, Task] = {SEQUENTIAL.name: SEQUENTIAL}
+_ALL: tuple[Task, ...] = (SEQUENTIAL, PairwiseTask(), ListwiseTask(), PointwiseTask(), FullTask())
+TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 """Every task, by name."""
 _PARTS = ("test", "validation")  # `--task` once chose the part, and still takes these words
 

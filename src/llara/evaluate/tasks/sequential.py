@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from llara.data import held_out_examples
-from llara.evaluate.task import Part, RankingTask, build_task
+from llara.evaluate.task import Part, RankingTask
 from llara.evaluate.tasks.contract import Metric, TaskMaterial
 
 
@@ -23,8 +22,4 @@ class SequentialTask:
         self, material: TaskMaterial, part: Part, *, draws: int, dense: bool = False, limit: int = 10_000
     ) -> RankingTask:
         """The part's rows, one per user or every position, with their candidate sets."""
-        examples = None
-        if dense:
-            log = material.dataset.log
-            examples = held_out_examples(log, material.split, material.splitting, limit=limit, part=part)
-        return build_task(material.dataset, material.split, part, material.candidates, draws=draws, examples=examples)
+        return material.task(part, draws=draws, dense=dense, limit=limit)
