@@ -177,7 +177,10 @@ def plan(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
-    task: Annotated[str, typer.Option(help="What is asked: sequential, pairwise, listwise, pointwise, full (the whole catalog), or one of yours.")] = "sequential",
+    task: Annotated[
+        str,
+        typer.Option(help="sequential, pairwise, listwise, pointwise, full (the whole catalog), or one of yours."),
+    ] = "sequential",
     part: Annotated[str | None, typer.Option(help="Held-out rows: test, unless given, or validation.")] = None,
     rows: Annotated[
         str, typer.Option(help="last: one row per user, the protocol's; dense: every position of those users.")
