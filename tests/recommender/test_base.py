@@ -47,6 +47,7 @@ OTHERS: dict[str, Callable[[], Recommender]] = {
     "imported": lambda: ImportedEmbeddings(torch.randn(NUM_ITEMS + 1, 8, generator=torch.Generator().manual_seed(0))),
     "popularity": lambda: Popularity(torch.arange(NUM_ITEMS + 1)),
     "text": lambda: TextSimilarity(TEXTS, decay=0.7),
+    "sharp text": lambda: TextSimilarity(TEXTS, decay=0.7, sharpness=10.0),
     "fusion": lambda: fusion_of_all(),  # noqa: PLW0108  it is defined below
 }
 

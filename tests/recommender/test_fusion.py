@@ -1,6 +1,7 @@
 """Counts, texts and their fusion: what they count, what weights find, and what survives a save."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from llara.recommender import (
     save_recommender,
 )
 from llara.recommender.base import prefixes
+from llara.recommender.text import whitened
 from llara.recommender.text_encoder import encode_texts, encoded_width
 from tests.recommender.tiny_encoder import encoder_folder
 
@@ -107,6 +109,53 @@ def test_text_similarity_prefers_what_reads_like_the_latest_items() -> None:
     assert set((scores.topk(3).indices + 1).tolist()) == {1, 2, NUM_ITEMS}
     alike = TextSimilarity(ring_of_texts(), decay=1.0)
     assert torch.allclose(alike.encode(torch.tensor([[5, 1]])), alike.encode(torch.tensor([[1, 5]])))
+
+
+def test_sharp_similarity_goes_by_the_nearest_of_the_history() -> None:
+    """Between the mean of the cosines and the greatest one; later items weigh more."""
+    texts = ring_of_texts()
+    history = torch.tensor([[1, 12, 0]])
+    mean, sharp, sharpest = (TextSimilarity(texts, decay=1.0, sharpness=s) for s in (1e-4, 10.0, 1e4))
+    table = torch.nn.functional.normalize(texts, dim=1)
+    cosines = table[[1, 12]] @ table[1:].T
+    torch.testing.assert_close(
+        mean.score_all(history)[0, 1:] - math.log(2) / 1e-4, cosines.mean(dim=0), atol=5e-3, rtol=0
+    )
+    torch.testing.assert_close(sharpest.score_all(history)[0, 1:], cosines.max(dim=0).values, atol=1e-3, rtol=0)
+    by_hand = (10 * cosines).exp().sum(dim=0).log() / 10
+    torch.testing.assert_close(sharp.score_all(history)[0, 1:], by_hand)
+    late = TextSimilarity(texts, decay=0.1, sharpness=10.0)
+    swapped = late.score_all(torch.tensor([[12, 1, 0]]))[0]
+    assert swapped[1] > swapped[12]
+    assert late.score_all(history)[0, 12] > late.score_all(history)[0, 1]
+
+
+def test_sharp_scores_of_a_large_catalog_are_those_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = TextSimilarity(ring_of_texts(), decay=0.8, sharpness=10.0)
+    history = torch.randint(1, NUM_ITEMS + 1, (7, 4), generator=torch.Generator().manual_seed(0))
+    whole = text.score_all(history)
+    monkeypatch.setattr("llara.recommender.text._COSINES", 3 * 4 * (NUM_ITEMS + 1))  # three rows at once
+    assert torch.equal(text.score_all(history), whole)
+    assert text.score_all(history[:0]).shape == (0, NUM_ITEMS + 1)
+
+
+def test_whitening_pulls_in_what_all_texts_share() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(400, 6, generator=generator) * torch.tensor([9.0, 3.0, 1, 1, 1, 1]) + 20
+    vectors[0] = 0
+    plain, half, whole = (whitened(vectors, strength=strength) for strength in (0.0, 0.5, 1.0))
+    assert plain is vectors
+    for found in (half, whole):
+        assert found[0].tolist() == [0.0] * 6
+        torch.testing.assert_close(found[1:].norm(dim=1), torch.ones(399))
+
+    def spread(table: torch.Tensor) -> float:
+        deviations = torch.linalg.svdvals(table[1:] - table[1:].mean(dim=0))
+        return float(deviations[0] / deviations[-1])
+
+    assert spread(torch.nn.functional.normalize(vectors, dim=1)) > 2 * spread(half) > 2 * spread(whole)
+    assert spread(whole) < 1.3
+    assert torch.isfinite(whitened(torch.ones(5, 3), strength=0.5)).all()  # texts all alike
 
 
 def test_sasrec_on_texts_alone_ranks_an_item_that_nobody_chose() -> None:

@@ -23,7 +23,7 @@ from llara.recommender.imported import ImportedEmbeddings
 from llara.recommender.known import RECOMMENDERS
 from llara.recommender.popularity import Popularity
 from llara.recommender.sasrec import SASRec, SASRecConfig, require_heads_divide
-from llara.recommender.text import TextConfig, TextSASRec, TextSimilarity
+from llara.recommender.text import TextConfig, TextSASRec, TextSimilarity, whitened
 from llara.recommender.vector_files import ImportedConfig, import_embeddings
 
 _SECTIONS = {
@@ -210,7 +210,9 @@ def _imported(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
 
 
 def _text(settings: RecommenderConfig, items: CatalogItems) -> Recommender:
-    return TextSimilarity(items.text_vectors(), decay=settings.text.decay)
+    text = settings.text
+    vectors = whitened(items.text_vectors(), strength=text.whitening)
+    return TextSimilarity(vectors, decay=text.decay, sharpness=text.sharpness)
 
 
 def _text_sasrec(settings: RecommenderConfig, items: CatalogItems) -> Recommender:

@@ -1,5 +1,6 @@
 """Recommenders that know what items are called: similarity of texts, and SASRec over text vectors."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from llara.data.item_text import parse_item_text
-from llara.data.limits import PositiveInt, PositiveRatio, check_limits
+from llara.data.limits import NonNegativeNumber, PositiveInt, PositiveRatio, Ratio, check_limits
 from llara.errors import ConfigError
 from llara.recommender.base import Recommender, recency
 from llara.recommender.sasrec import SASRec, SASRecConfig
+
+_COSINES = 2**24
+"""Cosines that are held in memory."""
+_LEAST_DEVIATION = 1e-2
+"""Of a direction against the first, so that no rounding is blown up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +33,12 @@ class TextConfig:
     text, a prompt does. none: prompt.item_text."""
     max_tokens: PositiveInt = 64
     """Tokens of an item's text that the encoder reads, >= 1."""
-    decay: PositiveRatio = 0.8
+    decay: PositiveRatio = 0.9
     """text only: weight of a history item against that of the one after it, in (0, 1]; 1: all count alike."""
+    sharpness: NonNegativeNumber = 10.0
+    """text only: how much the history item that reads most like a candidate decides, >= 0; 0: the mean of all."""
+    whitening: Ratio = 0.5
+    """text only: how far directions in which all texts differ much are pulled in, in [0, 1]; 0: not at all."""
     ids: bool = True
     """text-sasrec only: whether an item's vector is its text's, projected, plus a learned one of its own; false: the
     text's alone, so that items of the same text are the same."""
@@ -47,22 +57,48 @@ class TextConfig:
                 raise ConfigError(f"recommender.text.item_text: {error}") from error
 
 
-class TextSimilarity(Recommender):
-    """Scores an item by the cosine between its text's vector and the mean of the history's, later items weighing more.
+def whitened(vectors: Tensor, *, strength: float) -> Tensor:
+    """Vectors of texts, centered, with their main directions pulled in: encoders put all texts into a narrow cone.
 
-    It learns nothing: an item that nobody has chosen yet is scored like any other.
+    Args:
+        vectors: Row 0 padding, [num_items + 1, V].
+        strength: Power of the deviation by which each principal direction is divided, in [0, 1]; 0: nothing is changed.
+
+    Source:
+        Su et al., "Whitening Sentence Representations for Better Semantics and Faster Retrieval" (arXiv:2103.15316).
+        Deviation: by a power of the deviation, since all of it (strength 1) makes the noise of the last directions
+        as loud as what texts say.
+    """
+    if strength == 0:
+        return vectors
+    known = functional.normalize(vectors[1:].detach().float(), dim=1)
+    centered = known - known.mean(dim=0)
+    _, deviation, directions = torch.linalg.svd(centered, full_matrices=False)
+    relative = (deviation / deviation[0].clamp_min(1e-12)).clamp_min(_LEAST_DEVIATION)
+    turned = (centered @ directions.T) / relative**strength
+    return torch.cat([turned.new_zeros(1, turned.shape[1]), functional.normalize(turned, dim=1)])
+
+
+class TextSimilarity(Recommender):
+    """Scores an item by how much its text reads like those of the history, later items weighing more.
+
+    With cosines c[l] to the history's items and weights w[l], the score is log(sum of w[l] exp(s c[l])) / s up to a
+    number of the row: between the greatest of the cosines (large s) and their mean (s = 0). It learns nothing: an item
+    that nobody has chosen yet is scored like any other. States are mean vectors, which only s = 0 compares.
 
     Args:
         vectors: Of the items' texts, row 0 padding, [num_items + 1, V].
         decay: Weight of a history item against that of the one after it, in (0, 1].
+        sharpness: s, >= 0.
     """
 
     name = "text"
     vectors: Tensor
 
-    def __init__(self, vectors: Tensor, *, decay: float) -> None:
+    def __init__(self, vectors: Tensor, *, decay: float, sharpness: float = 0.0) -> None:
         super().__init__(num_items=len(vectors) - 1, width=vectors.shape[1])
         self.decay = decay
+        self.sharpness = sharpness
         table = functional.normalize(vectors.detach().float(), dim=1)
         table[0] = 0.0
         self.register_buffer("vectors", table)
@@ -76,9 +112,48 @@ class TextSimilarity(Recommender):
         weight = recency(history, decay=self.decay)
         return functional.normalize((weight[:, :, None] * self.vectors[history]).sum(dim=1), dim=1)
 
+    def score_all(self, history: Tensor) -> Tensor:
+        """Score every item, [B, num_items + 1]; column 0, padding, is -inf."""
+        if self.sharpness == 0:
+            return super().score_all(history)
+        at_once = max(1, _COSINES // max(1, history.shape[1] * (self.num_items + 1)))
+        blocks = [self._alike(rows, self.vectors[rows] @ self.vectors.T) for rows in torch.split(history, at_once)]
+        scores = torch.cat(blocks) if blocks else self.vectors.new_zeros(0, self.num_items + 1)
+        scores[:, 0] = float("-inf")
+        return scores
+
+    def score(self, history: Tensor, candidates: Tensor) -> Tensor:
+        """The same numbers for candidates only, [B, C]; -inf at padding."""
+        if self.sharpness == 0:
+            return super().score(history, candidates)
+        scores = self._alike(history, self.vectors[history] @ self.vectors[candidates].mT)
+        return scores.masked_fill(candidates == 0, float("-inf"))
+
+    def score_each(self, history: Tensor, items: Tensor | None = None) -> Tensor:
+        """See `Recommender.score_each`."""
+        if self.sharpness == 0:
+            return super().score_each(history, items)
+        table = self.vectors if items is None else self.vectors[items]
+        blocks = []
+        for row in history:
+            read = row[row != 0]
+            age = torch.arange(len(read), device=row.device).float()[:, None] * math.log(self.decay)
+            cosines = self.sharpness * (self.vectors[read] @ table.T)  # [L, S]
+            blocks.append((cosines - age).logcumsumexp(dim=0) + age)
+        scores = torch.cat(blocks) / self.sharpness
+        if items is None:
+            scores[:, 0] = float("-inf")
+        return scores
+
+    def _alike(self, history: Tensor, cosines: Tensor) -> Tensor:
+        """Scores from the cosines to each history item, [B, L] and [B, L, S] -> [B, S]; zeros without a history."""
+        weight = recency(history, decay=self.decay).log()[:, :, None]  # -inf at padding
+        scores = (self.sharpness * cosines + weight).logsumexp(dim=1) / self.sharpness
+        return scores.masked_fill((history == 0).all(dim=1)[:, None], 0.0)
+
     def settings(self) -> dict[str, object]:
-        """The decay."""
-        return {"decay": self.decay}
+        """The decay and the sharpness."""
+        return {"decay": self.decay, "sharpness": self.sharpness}
 
     @classmethod
     def restore(cls, settings: Mapping[str, object], *, num_items: int, width: int) -> Self:
