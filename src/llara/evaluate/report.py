@@ -27,6 +27,7 @@ _MEMBERS = (
     ("text", "Scores an item by how much its text reads like those of the history. It learns nothing."),
     ("counts", "Counts what was chosen soon after what, and how often an item was chosen at all."),
     ("ease", "A linear model of which items go together, whatever their order."),
+    ("item-knn", "Items that the same users chose, for the latest items of the history most of all."),
     ("text-sasrec", "SASRec, whose item vectors are made from vectors of the items' texts."),
 )
 """What a fusion can be made of, beside recommenders that stand alone, too."""

@@ -11,6 +11,7 @@ from llara.recommender.folds import FoldRecommenders, fit_without_fold, fold_of_
 from llara.recommender.fusion import FREQUENCY_EDGES, Fusion, FusionConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
+from llara.recommender.item_knn import ItemKNN, ItemKNNConfig
 from llara.recommender.known import RECOMMENDERS
 from llara.recommender.popularity import Popularity
 from llara.recommender.registry import (
@@ -46,6 +47,8 @@ __all__ = [
     "GRU4RecConfig",
     "ImportedConfig",
     "ImportedEmbeddings",
+    "ItemKNN",
+    "ItemKNNConfig",
     "Popularity",
     "Progress",
     "Recommender",

@@ -33,7 +33,7 @@ class FusionConfig:
 
     members: tuple[str, ...] = ("sasrec", "counts", "text")
     """Names of two or more recommenders, each with the settings of its own section; the first gives the item vectors
-    that go into prompts, which `counts` and `ease` do not have. `text` and `text-sasrec` need
+    that go into prompts, which `counts`, `ease` and `item-knn` do not have. `text` and `text-sasrec` need
     recommender.text.encoder."""
     by_frequency: bool = True
     """Whether weights differ between items chosen 0, 1-4, 5-19, 20-99 and 100 or more times in training."""

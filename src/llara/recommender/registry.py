@@ -20,6 +20,7 @@ from llara.recommender.fit import FitConfig
 from llara.recommender.fusion import Fusion, FusionConfig
 from llara.recommender.gru4rec import GRU4Rec, GRU4RecConfig
 from llara.recommender.imported import ImportedEmbeddings
+from llara.recommender.item_knn import ItemKNN, ItemKNNConfig
 from llara.recommender.known import RECOMMENDERS
 from llara.recommender.popularity import Popularity
 from llara.recommender.sasrec import SASRec, SASRecConfig, require_heads_divide
@@ -35,6 +36,7 @@ _SECTIONS = {
     "text-sasrec": "text",
     "counts": "counts",
     "ease": "ease",
+    "item-knn": "item_knn",
     "fusion": "fusion",
 }
 """Section of the settings of each recommender that has one."""
@@ -58,6 +60,7 @@ class RecommenderConfig:
     text: TextConfig = field(default_factory=TextConfig)
     counts: CountsConfig = field(default_factory=CountsConfig)
     ease: EaseConfig = field(default_factory=EaseConfig)
+    item_knn: ItemKNNConfig = field(default_factory=ItemKNNConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of a recommender that was added: its own settings, by name."""
@@ -233,6 +236,7 @@ register_recommender(TextSimilarity, TextConfig, build=_text)
 register_recommender(TextSASRec, TextConfig, build=_text_sasrec)
 register_recommender(Counts, CountsConfig, build=lambda settings, items: Counts(items.num_items, settings.counts))
 register_recommender(Ease, EaseConfig, build=lambda settings, items: Ease(items.num_items, settings.ease))
+register_recommender(ItemKNN, ItemKNNConfig, build=lambda settings, items: ItemKNN(items.num_items, settings.item_knn))
 register_recommender(Fusion, FusionConfig, build=_fusion)
 RECOMMENDERS[Popularity.name] = Popularity
 
