@@ -13,6 +13,7 @@ from rich.console import Console
 from llara.errors import DataError
 from llara.evaluate import EvaluationReport, Interval, ModelResult, compare_results, markdown_table, results_table
 from llara.evaluate import summary_sentence as summarize
+from llara.evaluate.tables import ceiling_sentence
 from llara.leakage import LeakageFinding
 
 DRAWS, ROWS, CANDIDATES = 3, 40, 5
@@ -286,3 +287,24 @@ def test_the_sentence_has_the_digits_of_the_table() -> None:
     report = compare_results([ModelResult("sasrec", ranks, CANDIDATES, ("aa",), 1.0)])
     assert "0.463" in markdown_table(report)
     assert "in 46.3% of the test rows" in summarize(report)
+
+
+def test_the_ceiling_is_what_an_oracle_would_pick() -> None:
+    ranks = {"one": [[1, 3, 2, 4]], "two": [[2, 1, 2, 4]], "sum": [[1, 2, 1, 4]]}
+    results = [ModelResult(name, np.array(rows), 4, ("hash",), 1.0) for name, rows in ranks.items()]
+    report = replace(compare_results(results, baseline="one"), members=("one", "two"))
+    assert report.ceiling is not None
+    assert report.ceiling.ranks.tolist() == [[1, 1, 2, 4]]
+    found = report.summary()["ceiling"]
+    assert (found["members"], found["hr@1"]) == (["one", "two"], 0.5)
+    assert found["hr@1_interval"]["low"] < 0.5 < found["hr@1_interval"]["high"]
+    again = EvaluationReport.from_json(report.to_json())
+    assert again.members == ("one", "two")
+    assert again.summary() == report.summary()
+    said = "An oracle that picks the best of one and two in each row would reach HR@1 0.500 ["
+    assert ceiling_sentence(report).startswith(said)
+    alone = compare_results(results)
+    assert alone.ceiling is None
+    assert ceiling_sentence(alone) == ""
+    with pytest.raises(DataError, match="no result is named 'three'"):
+        replace(report, members=("one", "three"))

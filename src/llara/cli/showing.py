@@ -8,7 +8,7 @@ from llara.cli.times import show_times
 from llara.evaluate import EvaluationReport, PairedTest, results_table
 from llara.evaluate.slice_tables import slice_table
 from llara.evaluate.slices import TARGET_COUNT
-from llara.evaluate.tables import format_interval, lists_table
+from llara.evaluate.tables import ceiling_sentence, format_interval, lists_table
 from llara.run.evaluation import Evaluated
 from llara.run.quickstart import Quickstart
 from llara.run.recommending import Ranking
@@ -20,6 +20,9 @@ def show_table(report: EvaluationReport) -> None:
     """A results table as wide as the terminal allows."""
     compact = console.out.width < _NARROW
     console.out.print(results_table(report, compact=compact))
+    ceiling = ceiling_sentence(report)
+    if ceiling:
+        console.out.print(ceiling, markup=False, highlight=False)
     lists = lists_table(report, compact=compact)
     if lists is not None:
         console.out.print()

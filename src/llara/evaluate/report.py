@@ -11,7 +11,7 @@ from llara.data.files import write_atomically
 from llara.evaluate.content import ReportContent, Setting
 from llara.evaluate.results import EvaluationReport
 from llara.evaluate.slice_tables import bucket_counts, slice_remarks, slice_rows
-from llara.evaluate.tables import column_titles, list_rows, list_titles, table_caption, table_rows
+from llara.evaluate.tables import ceiling_sentence, column_titles, list_rows, list_titles, table_caption, table_rows
 from llara.evaluate.tasks import metrics_of
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def render_report(content: ReportContent, *, figures: "Sequence[NamedFigure] | N
         columns=column_titles(report),
         rows=table_rows(report),
         caption=table_caption(report),
+        ceiling=ceiling_sentence(report),
         list_columns=list_titles(report),
         list_rows=list_rows(report),
         explained=[metric for metric in metrics_of(report.task) if metric.meaning],

@@ -34,6 +34,7 @@ class EvaluationReport:
         known_leaks: Leaks of the data that were allowed: what the numbers measure beside what they should.
         task: Name of the task, whose metrics tables show.
         sliced_by: What rows are told apart by, by the key of its slicing (see `behavior_of`), each of shape [N].
+        members: Names of the results that others are made of, two or more; empty: none is made of others.
     """
 
     results: tuple[ModelResult, ...]
@@ -43,6 +44,7 @@ class EvaluationReport:
     known_leaks: tuple[LeakageFinding, ...] = ()
     task: str = SEQUENTIAL.name
     sliced_by: Mapping[str, IntArray] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -51,7 +53,9 @@ class EvaluationReport:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(f"two results are named '{twice[0]}'. Give each model its own name.")
-        unknown = [name for name in (self.baseline, *self.comparisons) if name is not None and name not in names]
+        unknown = [
+            name for name in (self.baseline, *self.comparisons, *self.members) if name is not None and name not in names
+        ]
         if unknown:
             raise DataError(f"no result is named '{unknown[0]}'; there are: {', '.join(names)}")
         for other in self.results[1:]:
@@ -97,6 +101,17 @@ class EvaluationReport:
             for key, values in self.sliced_by.items()
         )
 
+    @cached_property
+    def ceiling(self) -> ModelResult | None:
+        """What an oracle reaches that picks, in each row, the member that ranks the target best; None: no members.
+
+        No weights can do better by choosing between members; a sum of them can, where none of them is right.
+        """
+        if not self.members:
+            return None
+        ranks = np.min([self.result(name).ranks for name in self.members], axis=0)
+        return replace(self.result(self.members[0]), name="ceiling", ranks=ranks, seconds=0.0, measures={})
+
     def result(self, name: str) -> ModelResult:
         """The result of the model of that name."""
         for result in self.results:
@@ -119,6 +134,7 @@ class EvaluationReport:
             "known_leaks": [asdict(leak) for leak in self.known_leaks],
             "models": [_model_summary(self, result) for result in self.results],
             "slices": [sliced.summary() for sliced in self.slices],
+            "ceiling": _ceiling_summary(self),
         }
 
     def to_json(self) -> str:
@@ -133,6 +149,7 @@ class EvaluationReport:
             "known_leaks": [asdict(leak) for leak in self.known_leaks],
             "models": [_model_content(result) for result in self.results],
             "sliced_by": {key: values.tolist() for key, values in self.sliced_by.items()},
+            "members": list(self.members),
         }
         return json.dumps(content, allow_nan=False, ensure_ascii=False)
 
@@ -163,6 +180,7 @@ class EvaluationReport:
                 leaks,
                 content.get("task", SEQUENTIAL.name),
                 sliced_by,
+                tuple(content.get("members", ())),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
@@ -299,6 +317,15 @@ def _model_summary(report: EvaluationReport, result: ModelResult) -> dict[str, A
         "versus_baseline": None if comparison is None else asdict(comparison),
         "seconds": result.seconds,
     }
+
+
+def _ceiling_summary(report: EvaluationReport) -> dict[str, Any] | None:
+    ceiling = report.ceiling
+    if ceiling is None:
+        return None
+    interval = _interval_content(ceiling.hit_interval(level=report.level))
+    metric = f"hr@{report.cutoff}"
+    return {"members": list(report.members), metric: ceiling.hit_ratio, f"{metric}_interval": interval}
 
 
 def _interval_content(interval: Interval | None) -> dict[str, Any] | None:

@@ -77,6 +77,19 @@ def table_caption(report: EvaluationReport) -> str:
     return f"{rows}, {ending}" if report.draws == 1 else f"{rows} x {report.draws} candidate draws, {ending}"
 
 
+def ceiling_sentence(report: EvaluationReport) -> str:
+    """What choosing between the members could reach at most; empty where nothing is made of others."""
+    ceiling = report.ceiling
+    if ceiling is None:
+        return ""
+    reached = f"{format_ratio(ceiling.hit_ratio)} {format_interval(ceiling.hit_interval(level=report.level))}"
+    *first, last = report.members
+    return (
+        f"An oracle that picks the best of {', '.join(first)} and {last} in each row would reach "
+        f"HR@{report.cutoff} {reached}."
+    )
+
+
 def few_users_remark(users: int) -> str:
     """What a reader must know of intervals over so few users; empty where they are enough."""
     if users >= FEW_USERS:

@@ -101,7 +101,8 @@ def evaluate_run(
             generation = replace(alone, known_leaks=known, task=task.task)
     by_name = {entry.result.name: entry for entry in judged}
     examples = () if not task.draws else example_prompts(llara, task, by_name, count=config.evaluate.examples)
-    report = replace(compared, known_leaks=known, task=task.task)
+    members = _members(llara, [entry.result.name for entry in table])
+    report = replace(compared, known_leaks=known, task=task.task, members=members)
     return Evaluated(report, generation, by_name, examples, task, leakage)
 
 
@@ -110,6 +111,15 @@ def _baselines(material: ScorerMaterial) -> list[Scorer]:
     found = [SCORERS[name](material) for name in _BASELINES]
     parts = material.llara.recommender.parts
     return [found[0], *(RecommenderScorer(part) for part in parts), *found[1:]]
+
+
+def _members(llara: Llara, judged: Sequence[str]) -> tuple[str, ...]:
+    """Names of the judged models that others are sums of: what the recommender is made of, and heads by themselves."""
+    without = f" without {llara.recommender.name})"
+    heads = [name for name in judged if name.startswith("hybrid LLaRA (") and name.endswith(without)]
+    parts = [part.name for part in llara.recommender.parts] or ([llara.recommender.name] if heads else [])
+    found = [name for name in (*parts, *heads) if name in judged]
+    return tuple(found) if len(found) > 1 else ()
 
 
 def _judge_shown(scorer: Scorer, task: RankingTask, listener: Listener) -> Judged:
