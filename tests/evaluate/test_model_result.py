@@ -20,11 +20,17 @@ def test_rows_that_are_all_alike_get_wilson_over_users_not_an_interval_without_w
     assert interval.high > interval.low
 
 
-def test_several_rows_per_user_are_resampled_by_user() -> None:
+def wilson_width(hits: int, total: int) -> float:
+    interval = wilson_interval(hits, total)
+    return interval.high - interval.low
+
+
+def test_several_rows_per_user_count_by_user() -> None:
     ranks = [1] * 25 + [20] * 25
     interval = result(ranks).hit_interval()
     assert interval is not None
-    assert interval.method == "bootstrap over users"
+    assert interval.method == "wilson over users"
+    assert interval.high - interval.low > wilson_width(25, 50)
     assert result(ranks).num_users == 10
     assert result(ranks, users=None).hit_interval() == wilson_interval(25, 50)
 

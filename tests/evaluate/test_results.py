@@ -78,8 +78,8 @@ def test_free_generation_without_any_valid_answer_scores_zero() -> None:
     assert 0 < interval_of(result).high < 1
 
 
-def test_several_draws_are_bootstrapped_over_users_unless_all_are_alike() -> None:
-    assert interval_of(_result("m", hit_every=3)).method == "bootstrap over rows"
+def test_several_draws_are_one_row_of_their_user() -> None:
+    assert interval_of(_result("m", hit_every=3)).method == "wilson over users"  # 40 users
     assert interval_of(_result("m", hit_every=1)).method == "wilson"
     assert interval_of(_result("m", hit_every=1)).low == pytest.approx(40 / (40 + 1.96**2), abs=1e-3)
 
@@ -271,12 +271,12 @@ def test_one_user_has_no_interval_and_decides_nothing_in_tables_json_and_file(tm
     assert EvaluationReport.load(tmp_path / "evaluation.json").comparisons == report.comparisons
 
 
-def test_a_caption_says_that_few_users_make_intervals_too_narrow() -> None:
+def test_a_caption_says_that_few_users_say_little() -> None:
     def caption(users: int) -> str:
         found = replace(_result("SASRec", hit_every=4), users=np.arange(ROWS) % users)
         return markdown_table(compare_results([found])).splitlines()[-1]
 
-    assert "3 users are few: intervals are likely too narrow" in caption(3)
+    assert "3 users are few: small differences cannot be seen" in caption(3)
     assert "few" not in caption(10)
 
 

@@ -27,6 +27,7 @@ from llara.evaluate import (
 from llara.evaluate.figures import report_figures
 from llara.evaluate.slice_tables import slice_rows, slice_table
 from llara.evaluate.slices import HISTORY_LENGTH, TARGET_COUNT
+from llara.evaluate.statistics import wilson_interval
 from llara.recommender import Popularity
 
 CANDIDATES = 20
@@ -136,8 +137,8 @@ def test_a_model_that_is_right_on_rare_targets_only_shows_it_there() -> None:
     assert report.comparisons["hybrid"].difference == pytest.approx(-0.2)
 
 
-def test_rows_of_a_slice_are_resampled_by_user() -> None:
-    """Rows 20 to 49 are of three users with 10 each: a bootstrap over rows would give a narrower interval."""
+def test_rows_of_a_slice_count_by_user() -> None:
+    """Rows 20 to 49 are of three users with 10 each, of whom two always hit: no more than two hits of three."""
     users = np.concatenate([np.arange(20), 20 + np.arange(30) // 10, 23 + np.arange(50)])
     hits = np.tile((COUNTS == 3) & (users < 22), (2, 1))
     report = compare_results([_result("m", hits, users=users)], sliced_by={"target_count": COUNTS})
@@ -146,7 +147,9 @@ def test_rows_of_a_slice_are_resampled_by_user() -> None:
     (model,) = rare.models
     assert model.hit_ratio == pytest.approx(2 / 3)
     assert model.interval is not None
-    assert (model.interval.method, model.interval.low, model.interval.high) == ("bootstrap over users", 0, 1)
+    assert model.interval.method == "wilson over users"
+    assert model.interval.low <= wilson_interval(2, 3).low
+    assert model.interval.high >= wilson_interval(2, 3).high
 
 
 def test_a_bucket_of_one_user_has_no_interval_and_decides_nothing() -> None:

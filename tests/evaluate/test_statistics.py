@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from llara.errors import ConfigError, DataError
 from llara.evaluate import FloatArray, Interval, bootstrap_interval, paired_test, wilson_interval
-from llara.evaluate.statistics import sign_flip_p_value
+from llara.evaluate.statistics import hit_ratio_interval, sign_flip_p_value
 
 
 def _hits(rng: np.random.Generator, rate: float, *, rows: int, draws: int = 1) -> FloatArray:
@@ -90,7 +90,8 @@ def test_a_clear_difference_has_a_winner() -> None:
 def test_two_users_decide_nothing() -> None:
     test = paired_test(np.array([1.0, 0.5]), np.zeros(2))
     assert test.interval is not None
-    assert 0.0 not in test.interval
+    assert test.interval.method == "t over users"
+    assert 0.0 in test.interval
     assert test.p_value == pytest.approx(0.5, abs=0.03)
     assert test.verdict == "not decided"
 
@@ -221,5 +222,55 @@ def test_rows_of_few_users_cannot_win_by_being_many() -> None:
     differences = np.repeat(np.array([0.3] * 7 + [-0.2] * 5), 100)
     as_users = paired_test(differences, np.zeros(1200), users=users)
     assert as_users.verdict == "tie"
-    assert known(as_users.interval).method == "bootstrap over users"
+    assert known(as_users.interval).method == "t over users"
     assert paired_test(differences, np.zeros(1200)).verdict == "better"
+
+
+@pytest.mark.parametrize(
+    ("users", "ratio", "alike"), [(20, 0.05, 0.5), (10, 0.2, 3.0), (30, 0.9, 0.5), (49, 0.05, 0.5)]
+)
+def test_intervals_of_few_users_hold_the_truth(users: int, ratio: float, alike: float) -> None:
+    """Each user has a hit ratio of their own and 20 draws; the bootstrap held the truth in 79 to 90 of 100."""
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(300):
+        own = rng.beta(ratio * alike, (1 - ratio) * alike, users)
+        found = hit_ratio_interval(rng.binomial(20, own) / 20)
+        if found is not None:
+            inside.append(ratio in found)
+    assert len(inside) > 200
+    assert np.mean(inside) >= 0.94
+
+
+def test_many_users_are_resampled_unless_hardly_any_has_a_hit() -> None:
+    rng = np.random.default_rng(0)
+    often, seldom = rng.random(60), np.where(np.arange(60) < 3, 0.5, 0.0)
+    assert known(hit_ratio_interval(often)).method == "bootstrap over rows"
+    found = known(hit_ratio_interval(seldom))
+    assert found.method == "wilson over users"
+    low, high = wilson_interval(2, 60).low, wilson_interval(2, 60).high  # 1.5 hits of 60 users
+    assert found.low < low
+    assert found.high < high
+    assert found.high > wilson_interval(1, 60).high
+
+
+def test_independent_rows_have_the_interval_of_as_many_rows() -> None:
+    """Users with many independent rows: as wide as Wilson's of all rows, up to what is not known of the variance."""
+    rng = np.random.default_rng(1)
+    hits = (rng.random(40 * 500) < 0.3).astype(float)
+    found = known(hit_ratio_interval(hits, users=np.repeat(np.arange(40), 500)))
+    of_rows = wilson_interval(int(hits.sum()), len(hits))
+    assert (found.high - found.low) / (of_rows.high - of_rows.low) == pytest.approx(1.0, abs=0.35)
+
+
+def test_differences_of_few_users_have_students_interval() -> None:
+    differences = np.array([0.1, 0.3, -0.1, 0.2, 0.4, 0.0])
+    found = known(paired_test(differences, np.zeros(6)).interval)
+    half = 2.5706 * differences.std(ddof=1) / np.sqrt(6)  # t of 5 degrees of freedom
+    assert found.low == pytest.approx(differences.mean() - half, abs=1e-4)
+    assert found.high == pytest.approx(differences.mean() + half, abs=1e-4)
+    twice = known(paired_test(np.repeat(differences, 3), np.zeros(18), users=np.repeat(np.arange(6), 3)).interval)
+    assert twice.low == pytest.approx(found.low)
+    worse = known(paired_test(-differences, np.zeros(6)).interval)
+    assert worse.low == pytest.approx(-found.high)
+    assert worse.high == pytest.approx(-found.low)

@@ -144,7 +144,7 @@ def test_dense_rows_are_judged_by_user_whoever_answers(dataset: Dataset, split: 
     interval, test = report.results[1].hit_interval(), report.comparisons["ours"]
     assert interval is not None
     assert test.interval is not None
-    assert interval.method == test.interval.method == "bootstrap over users"
+    assert (interval.method, test.interval.method) == ("wilson over users", "t over users")
     by_rows = paired_test(report.result("ours").row_hits(), report.result("popularity").row_hits())
     assert test.p_value != by_rows.p_value
 

@@ -10,7 +10,7 @@ from llara.data.sequences import IntArray
 from llara.errors import DataError
 from llara.evaluate import metrics
 from llara.evaluate.metrics import BoolArray, FloatArray, Scores
-from llara.evaluate.statistics import Interval, bootstrap_interval, wilson_interval
+from llara.evaluate.statistics import Interval, hit_ratio_interval, wilson_interval
 
 Asked = Literal["sampled ranking", "full ranking", "free generation"]
 
@@ -209,7 +209,7 @@ class ModelResult:
         return self.hits / int(self.valid.sum()) if self.valid.any() else float("nan")
 
     def hit_interval(self, *, level: float = 0.95, seed: int = 0) -> Interval | None:
-        """Interval of HR@cutoff: Wilson for one row per user and a single draw, else bootstrap over users.
+        """Interval of HR@cutoff: Wilson for one row per user and a single draw, else `hit_ratio_interval`.
 
         Where every row was always hit or always missed, resampling sees no variation and its interval would have
         no width; Wilson over the users is given instead. None where there is no honest interval: one user, or several
@@ -220,5 +220,5 @@ class ModelResult:
         values = self.row_hits()
         constant = (values == values[0]).all() and values[0] in (0.0, 1.0)
         if (self.draws > 1 or self.users is not None) and not constant:
-            return bootstrap_interval(values, level=level, seed=seed, users=self.users)
+            return hit_ratio_interval(values, level=level, seed=seed, users=self.users)
         return wilson_interval(self.num_users if values.all() else int(values.sum()), self.num_users, level)

@@ -48,9 +48,7 @@ def slice_remarks(sliced: SlicedResults) -> str:
         remarks.append(f"Left out, since no row falls there: {', '.join(bucket.label for bucket in sliced.empty)}.")
     few = [one.bucket.label for one in sliced.slices if one.users < FEW_USERS]
     if few:
-        remarks.append(
-            f"Fewer than {FEW_USERS} users, so that intervals are likely too narrow or missing: {', '.join(few)}."
-        )
+        remarks.append(f"Fewer than {FEW_USERS} users, who say little of others: {', '.join(few)}.")
     return " ".join(remarks)
 
 

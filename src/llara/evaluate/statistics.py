@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
+from scipy.stats import t
 
 from llara.data import IntArray
 from llara.errors import ConfigError, DataError
@@ -12,8 +13,12 @@ from llara.evaluate.metrics import FloatArray
 
 Verdict = Literal["better", "worse", "tie", "not decided"]
 FEW_USERS = 10
-"""Fewer users than this give resampled intervals that are too narrow: of 4 users a 95 % interval holds the truth about
-four times in five."""
+"""Of fewer users hardly any difference can be seen."""
+RESAMPLED_FROM = 50
+"""Fewer users than this give resampled intervals that are too narrow: of 20 users with a hit ratio of .05, a 95 %
+interval held the truth in 79 of 100 simulations."""
+_INFORMATIVE = 12
+"""Users with a hit, and users with a miss, below which the spread between users says too little of its own size."""
 _CHUNK_NUMBERS = 4_000_000  # random numbers held at once: 32 MB
 
 
@@ -25,7 +30,8 @@ class Interval:
         low: Lower end.
         high: Upper end.
         level: Confidence in (0, 1).
-        method: How it was computed: "wilson", "bootstrap over rows" or "bootstrap over users".
+        method: How it was computed: "wilson", "wilson over users", "t over users", "bootstrap over rows" or "bootstrap
+            over users".
     """
 
     low: float
@@ -43,7 +49,8 @@ class PairedTest:
 
     Attributes:
         difference: Mean of model minus baseline over rows.
-        interval: Bootstrap interval of that mean; None where resampling sees no variation, as with one user.
+        interval: Of that mean, by bootstrap, of fewer than 50 users by Student's t; None where users do not vary, as
+            one does not.
         p_value: Two-sided sign-flip permutation p-value.
         verdict: "better" or "worse" than the baseline, "tie" where the rows cannot tell, or "not decided" where so few
             users (5 at 95 %) could not tell whatever the models did.
@@ -67,12 +74,63 @@ def wilson_interval(hits: int, total: int, level: float = 0.95) -> Interval:
     _check_level(level)
     if not 0 <= hits <= total or total == 0:
         raise DataError(f"expected 0 <= hits <= total and total > 0, found {hits} hits of {total} rows")
-    ratio, z = hits / total, float(ndtri(0.5 + 0.5 * level))
-    center = (2 * hits + z**2) / (2 * (total + z**2))
-    half = z / (2 * (total + z**2)) * (4 * total * ratio * (1 - ratio) + z**2) ** 0.5
-    # At both ends the formula's exact value is the end itself: rounding must not move it.
-    low, high = 0.0 if hits == 0 else center - half, 1.0 if hits == total else center + half
+    low, high = _wilson(hits / total, total, level)
     return Interval(low, high, level, "wilson")
+
+
+def _wilson(ratio: float, rows: float, level: float) -> tuple[float, float]:
+    """Both ends for a ratio in [0, 1] of so many independent rows, which need not be a whole number."""
+    z = float(ndtri(0.5 + 0.5 * level))
+    center = (2 * rows * ratio + z**2) / (2 * (rows + z**2))
+    half = z / (2 * (rows + z**2)) * (4 * rows * ratio * (1 - ratio) + z**2) ** 0.5
+    # At both ends the formula's exact value is the end itself: rounding must not move it.
+    return 0.0 if ratio == 0 else center - half, 1.0 if ratio == 1 else center + half
+
+
+def hit_ratio_interval(
+    row_hits: FloatArray, *, level: float = 0.95, seed: int = 0, users: IntArray | None = None
+) -> Interval | None:
+    """Interval of a hit ratio whose rows are means over draws, or several of a user: never narrower than users allow.
+
+    Resampling sees only what these users did. Of few, or where a dozen users do not have both hits and misses, Wilson's
+    interval is given for as many independent rows as would vary as much between users, with Student's t for what is
+    not known of that variance, and for no more than one row for each user where too few users tell. Simulated for
+    hit ratios of .05 to .9, 5 to 49 users and 20 draws: the truth is inside in 93 to 100 of 100.
+
+    Args:
+        row_hits: Share of draws with a hit, in [0, 1], shape [N].
+        level: Confidence in (0, 1).
+        seed: Of the resampling.
+        users: Number of each row's user, where users have several rows.
+
+    Returns:
+        None where all users have the same share of hits, or there is one.
+
+    Source:
+        Korn and Graubard, "Confidence Intervals for Proportions with Small Expected Number of Positive Counts Estimated
+        from Survey Data" (1998): the effective number of rows. Deviations: Wilson's interval in place of Clopper's and
+        Pearson's, and the cap.
+    """
+    _check_level(level)
+    _check_rows(row_hits)
+    if not _varies(row_hits, users):
+        return None
+    sums, counts = _user_sums(row_hits, users), _user_sums(np.ones(len(row_hits)), users)
+    telling = min(int((sums > 0).sum()), int((sums < counts).sum()))
+    if len(sums) >= RESAMPLED_FROM and telling >= _INFORMATIVE:
+        return bootstrap_interval(row_hits, level=level, seed=seed, users=users)
+    ratio = float(sums.sum() / counts.sum())
+    error, student = _standard_error(sums, counts), float(t.ppf(0.5 + 0.5 * level, len(sums) - 1))
+    rows = ratio * (1 - ratio) / error**2 * (float(ndtri(0.5 + 0.5 * level)) / student) ** 2
+    if telling < _INFORMATIVE:
+        rows = min(rows, len(sums))
+    return Interval(*_wilson(ratio, rows, level), level, "wilson over users")
+
+
+def _standard_error(sums: FloatArray, counts: FloatArray) -> float:
+    """Of the mean over all rows, from each user's sum and number of rows, >= 2 users."""
+    residual = sums - sums.sum() / counts.sum() * counts
+    return float(np.sqrt(np.sum(residual**2) * len(sums) / (len(sums) - 1)) / counts.sum())
 
 
 def bootstrap_interval(
@@ -149,14 +207,25 @@ def paired_test(
     _check_rows(differences)
     difference = float(differences.mean())
     sign = -1.0 if difference < 0 else 1.0
-    interval = bootstrap_interval(sign * differences, level=level, seed=seed, users=users)
+    units = _user_sums(differences, users)
+    interval = _difference_interval(sign * differences, units=sign * units, level=level, seed=seed, users=users)
     if interval is not None:
         low, high = sorted((sign * interval.low, sign * interval.high))
         interval = replace(interval, low=low, high=high)
-    units = _user_sums(differences, users)
     p_value = sign_flip_p_value(units, seed=seed)
     verdict = _verdict(difference, interval, p_value, num_users=len(units), level=level)
     return PairedTest(difference, interval, p_value, verdict, len(differences))
+
+
+def _difference_interval(
+    differences: FloatArray, *, units: FloatArray, level: float, seed: int, users: IntArray | None
+) -> Interval | None:
+    if len(units) >= RESAMPLED_FROM or not _varies(differences, users):
+        return bootstrap_interval(differences, level=level, seed=seed, users=users)
+    counts = _user_sums(np.ones(len(differences)), users)
+    half = float(t.ppf(0.5 + 0.5 * level, len(units) - 1)) * _standard_error(units, counts)
+    mean = float(units.sum() / counts.sum())
+    return Interval(mean - half, mean + half, level, "t over users")
 
 
 def _verdict(difference: float, interval: Interval | None, p_value: float, *, num_users: int, level: float) -> Verdict:

@@ -96,7 +96,7 @@ def few_users_remark(users: int) -> str:
         return ""
     if users == 1:
         return "One user says nothing about others: there are no intervals and nothing is decided"
-    return f"{users} users are few: intervals are likely too narrow, and small differences cannot be seen"
+    return f"{users} users are few: small differences cannot be seen"
 
 
 def count_of(count: int, noun: str) -> str:
