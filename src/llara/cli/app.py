@@ -175,6 +175,41 @@ def plan(
 
 
 @app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="YAML file that names a config and the options to vary.")],
+    workers: Annotated[int | None, typer.Option(help="Runs at a time; default: one for each thread.")] = None,
+    json: Json = False,
+) -> None:
+    """Train a run for every combination of options, then compare them on one page. The same command again goes on.
+
+    Example: llara sweep configs/ablation-movielens.yaml
+    """
+    from llara.cli import console
+    from llara.cli.bars import showing_progress
+    from llara.errors import LlaraError
+    from llara.run.sweep import compare_cells, read_sweep, run_sweep, save_page
+    from llara.run.sweep.page import sweep_table
+
+    console.setup_logging()
+    found = read_sweep(file)
+    with showing_progress() as listener:
+        outcome = run_sweep(found, workers=workers, listener=listener)
+    if outcome.failed:
+        lines = [f"{run}: {why}" for run, why in outcome.failed.items()]
+        raise LlaraError(
+            f"{len(lines)} of {len(found.runs)} runs failed; the others are kept, and the same command tries these "
+            f"again. {' '.join(lines)}"
+        )
+    results = compare_cells(found)
+    save_page(found.output, results)
+    if json:
+        console.print_json({"output": str(found.output), **results.as_json()})
+        return
+    console.out.print(sweep_table(results))
+    console.out.print(f"page        {found.output / 'sweep.html'}", markup=False, highlight=False)
+
+
+@app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
     task: Annotated[

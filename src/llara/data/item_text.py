@@ -13,6 +13,8 @@ from llara.errors import ConfigError
 
 TITLE_ONLY = "{title}"
 _EXAMPLE = "{title} ({year}; {genres})"
+_ALWAYS = ("title", "number")
+"""Fields that every item has: its title, and its place in the catalog, which the paper calls a numerical index."""
 _PAIR = "Brackets mark what vanishes together: pair it or leave it out."
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _WHITE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -69,7 +71,8 @@ class ItemText:
             ConfigError: If a column's values cannot be read as texts.
         """
         values = {column: readable(metadata[column]) for column in self.columns}
-        return _written(self.root, {**values, "title": titles})
+        numbers = pl.Series(range(1, len(titles) + 1)).cast(pl.String)
+        return _written(self.root, {**values, "title": titles, "number": numbers})
 
 
 def parse_item_text(template: str) -> ItemText:
@@ -102,14 +105,14 @@ def parse_item_text(template: str) -> ItemText:
             columns.append(column)
     if len(groups) > 1:
         raise _malformed(template, f"'{groups[-1].bracket}' is never closed", _PAIR)
-    if "title" not in columns:
+    if not set(columns) & set(_ALWAYS):
         found = ", ".join(f"{{{column}}}" for column in columns) or "no field"
         raise _malformed(
             template,
             f"found {found} but not {{title}}",
             f"Other columns may be missing, so every item needs its title: write '{_EXAMPLE}', for example.",
         )
-    names = tuple(dict.fromkeys(column for column in columns if column != "title"))
+    names = tuple(dict.fromkeys(column for column in columns if column not in _ALWAYS))
     return ItemText(template=template, columns=names, root=groups[0].close())
 
 

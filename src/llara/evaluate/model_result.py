@@ -217,8 +217,6 @@ class ModelResult:
         """
         if self.num_users < 2:
             return None
-        values = self.row_hits()
-        constant = (values == values[0]).all() and values[0] in (0.0, 1.0)
-        if (self.draws > 1 or self.users is not None) and not constant:
-            return hit_ratio_interval(values, level=level, seed=seed, users=self.users)
-        return wilson_interval(self.num_users if values.all() else int(values.sum()), self.num_users, level)
+        if self.draws > 1 or self.users is not None:
+            return hit_ratio_interval(self.row_hits(), level=level, seed=seed, users=self.users)
+        return wilson_interval(self.hits, self.rows, level)

@@ -1,5 +1,6 @@
 """How far a number can be trusted: intervals, and the paired test that decides between two models."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -104,7 +105,7 @@ def hit_ratio_interval(
         users: Number of each row's user, where users have several rows.
 
     Returns:
-        None where all users have the same share of hits, or there is one.
+        None where there is one user, or all have the same share of hits, but for none or all.
 
     Source:
         Korn and Graubard, "Confidence Intervals for Proportions with Small Expected Number of Positive Counts Estimated
@@ -113,9 +114,11 @@ def hit_ratio_interval(
     """
     _check_level(level)
     _check_rows(row_hits)
+    sums, counts = _user_sums(row_hits, users), _user_sums(np.ones(len(row_hits)), users)
+    if len(sums) > 1 and row_hits[0] in (0.0, 1.0) and (row_hits == row_hits[0]).all():
+        return wilson_interval(len(sums) if row_hits[0] else 0, len(sums), level)
     if not _varies(row_hits, users):
         return None
-    sums, counts = _user_sums(row_hits, users), _user_sums(np.ones(len(row_hits)), users)
     telling = min(int((sums > 0).sum()), int((sums < counts).sum()))
     if len(sums) >= RESAMPLED_FROM and telling >= _INFORMATIVE:
         return bootstrap_interval(row_hits, level=level, seed=seed, users=users)
@@ -273,6 +276,20 @@ def sign_flip_p_value(differences: FloatArray, *, resamples: int = 10_000, seed:
     tolerance = 1e-9 * max(1.0, float(sizes @ counts))  # sums in another order differ in the last digits
     extreme = int((np.abs(totals) >= observed - tolerance).sum())
     return (1 + extreme) / (1 + resamples)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values that account for how many comparisons there are, in the order given, each in [p, 1].
+
+    Source:
+        Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    raised = np.minimum(1.0, np.maximum.accumulate(factors * np.asarray(p_values, dtype=np.float64)[order]))
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = raised
+    return [float(p) for p in adjusted]
 
 
 def _bootstrap_means(row_values: FloatArray, *, resamples: int, rng: np.random.Generator) -> FloatArray:

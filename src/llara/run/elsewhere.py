@@ -8,6 +8,7 @@ from logging.handlers import QueueHandler, QueueListener
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -59,6 +60,24 @@ def elsewhere(work: Work[T], argument: object, *, what: str) -> Iterator[Callabl
         process.terminate()
         process.join()
         listener.stop()
+
+
+@contextmanager
+def quiet_worker(log: Path) -> Iterator[Listener]:
+    """In a worker process: what a block says and how it goes on is appended to a file; yields its listener."""
+    handler = logging.FileHandler(log, encoding="utf-8")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", handlers=[handler], force=True)
+    logging.getLogger("llara").setLevel(logging.INFO)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield LineListener(logger.info)
+    except Exception:
+        logger.exception("ended early")
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def _received(process: BaseProcess, answers: Connection, what: str) -> Any:  # noqa: ANN401 - what the work returns

@@ -65,6 +65,7 @@ def train_run(
     resume: bool = False,
     force: bool = False,
     start: Path | None = None,
+    made: Path | None = None,
     listener: Listener = ignore,
 ) -> FinishedRun:
     """Train and evaluate as configured.
@@ -76,6 +77,7 @@ def train_run(
         resume: Continue the interrupted run of `config.output`.
         force: Replace an existing run.
         start: A model from `make_start` to begin with instead of making one.
+        made: A folder of `fit_recommenders` for the same data and settings: its recommenders are taken; None: `start`.
         listener: Told of progress.
 
     Raises:
@@ -87,8 +89,8 @@ def train_run(
         watch = Stopwatch(saved_seconds(run.partial), folder=run.partial if leads() else None)
         place = Place(run.partial, resume=resume, writes=leads(), listener=watch.watching(listener))
         _describe(run, material, leakage, watch)
-        llara = _start_model(material, place, watch, start=start)
-        folds = watch.run(FoldsStage(material, llara.recommender, made=start), place)
+        llara = _start_model(material, place, watch, start=start, made=made)
+        folds = watch.run(FoldsStage(material, llara.recommender, made=made or start), place)
         training = _train(material, llara, folds, place, watch)
         watch.run(CalibrateStage(material, llara), place)
         evaluated = watch.run(EvaluateStage(material, llara, leakage), place)
@@ -113,12 +115,12 @@ def _describe(run: RunFolder, material: Material, leakage: tuple[LeakageFinding,
         write_manifest(run.partial, material.config, material.dataset, watch.seconds, leakage=leakage)
 
 
-def _start_model(material: Material, place: Place, watch: Stopwatch, *, start: Path | None) -> Llara:
+def _start_model(material: Material, place: Place, watch: Stopwatch, *, start: Path | None, made: Path | None) -> Llara:
     """The model before its first step; kept in the run folder so that a resumed run starts from the same."""
     own = place.folder / _START_FOLDER
     if place.resume and (own / "llara.json").is_file():
         return Llara.from_pretrained(own)
-    llara = Llara.from_pretrained(start) if start is not None else _new_model(material, place, watch)
+    llara = Llara.from_pretrained(start) if start is not None else _new_model(material, place, watch, made=made)
     llara.uses_behavior = uses_behavior(material.config)
     llara.default_scorer = trained_scorer(material.config)
     if place.writes:
@@ -126,8 +128,8 @@ def _start_model(material: Material, place: Place, watch: Stopwatch, *, start: P
     return llara
 
 
-def _new_model(material: Material, place: Place, watch: Stopwatch) -> Llara:
-    recommender = watch.run(RecommenderStage(material), place)
+def _new_model(material: Material, place: Place, watch: Stopwatch, *, made: Path | None) -> Llara:
+    recommender = watch.run(RecommenderStage(material, made=made), place)
     llara = watch.run(AdaptStage(material, recommender), place)
     return watch.run(PracticeStage(material, llara), place)
 

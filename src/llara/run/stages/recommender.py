@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,9 +39,14 @@ class RecommenderStage:
     """Fits the recommender on the training users.
 
     Leaves `recommender/`. Resumes by loading it; a fit that was interrupted starts again.
+
+    Attributes:
+        material: Settings and data.
+        made: A folder in which this stage has run before for the same settings; None: there is none.
     """
 
     material: Material
+    made: Path | None = None
     name: str = "recommender"
     needed: bool = True
 
@@ -49,6 +55,8 @@ class RecommenderStage:
         folder = place.folder / RECOMMENDER_FOLDER
         if place.resume and (folder / "recommender.json").is_file():
             return load_recommender(folder)
+        if self.made is not None:
+            return self._taken(self.made / RECOMMENDER_FOLDER, folder if place.writes else None)
         recommender = build_untrained(self.material, place.listener)
         with fit_events(place.listener, type(recommender).__name__, recommender, self.material) as events:
             report = fit_recommender(
@@ -60,6 +68,13 @@ class RecommenderStage:
             )
             events.ended(report)
         if place.writes:
+            save_recommender(recommender, folder)
+        return recommender
+
+    def _taken(self, made: Path, folder: Path | None) -> Recommender:
+        """The recommender that was made before, saved here as well."""
+        recommender = load_recommender(made)
+        if folder is not None:
             save_recommender(recommender, folder)
         return recommender
 
