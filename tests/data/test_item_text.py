@@ -228,14 +228,3 @@ def test_what_is_no_text_is_refused_with_the_template_to_write(value: object, re
     with pytest.raises(ConfigError) as caught:
         parse_item_text(value)  # type: ignore[arg-type]
     assert remedy in str(caught.value)
-
-
-def test_an_item_may_be_called_by_its_number_alone() -> None:
-    """The numerical index of the paper's ablation: a place in the catalog, which every item has."""
-    text = parse_item_text("{number}")
-    assert text.columns == ()
-    written = text.write(pl.Series(["Alien", "Brazil"]), pl.DataFrame({"year": [1979, 1985]}))
-    assert written.to_list() == ["1", "2"]
-    both = parse_item_text("{number}: {title} ({year})")
-    assert both.columns == ("year",)
-    assert both.write(pl.Series(["Alien"]), pl.DataFrame({"year": [1979]})).to_list() == ["1: Alien (1979)"]

@@ -13,8 +13,6 @@ from llara.errors import ConfigError
 
 TITLE_ONLY = "{title}"
 _EXAMPLE = "{title} ({year}; {genres})"
-_ALWAYS = ("title", "number")
-"""Fields that every item has: its title, and its place in the catalog, which the paper calls a numerical index."""
 _PAIR = "Brackets mark what vanishes together: pair it or leave it out."
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _WHITE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -71,8 +69,7 @@ class ItemText:
             ConfigError: If a column's values cannot be read as texts.
         """
         values = {column: readable(metadata[column]) for column in self.columns}
-        numbers = pl.Series(range(1, len(titles) + 1)).cast(pl.String)
-        return _written(self.root, {**values, "title": titles, "number": numbers})
+        return _written(self.root, {**values, "title": titles})
 
 
 def parse_item_text(template: str) -> ItemText:
@@ -105,14 +102,14 @@ def parse_item_text(template: str) -> ItemText:
             columns.append(column)
     if len(groups) > 1:
         raise _malformed(template, f"'{groups[-1].bracket}' is never closed", _PAIR)
-    if not set(columns) & set(_ALWAYS):
+    if "title" not in columns:
         found = ", ".join(f"{{{column}}}" for column in columns) or "no field"
         raise _malformed(
             template,
             f"found {found} but not {{title}}",
             f"Other columns may be missing, so every item needs its title: write '{_EXAMPLE}', for example.",
         )
-    names = tuple(dict.fromkeys(column for column in columns if column not in _ALWAYS))
+    names = tuple(dict.fromkeys(column for column in columns if column != "title"))
     return ItemText(template=template, columns=names, root=groups[0].close())
 
 
