@@ -175,6 +175,40 @@ def plan(
 
 
 @app.command()
+def audit(
+    run: Annotated[Path, typer.Argument(help="Run folder made by `llara train`.")],
+    rows: Annotated[int, typer.Option(help="Test rows that are asked, evenly spread over all positions.")] = 300,
+    draws: Annotated[int, typer.Option(help="Candidate draws of each row.")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Dataset folder, if it has moved since training.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where results go; default RUN/audit.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Find out what a model goes by: exchange, shuffle and leave out what it reads, and see how its answers change.
+
+    Example: llara audit runs/movielens-100k
+    """
+    from llara.cli import console
+    from llara.cli.bars import showing_progress
+    from llara.run.arguments import require_run_folder
+    from llara.run.audit import audit_finished
+    from llara.run.audit.page import audit_table, popular_sentence
+
+    require_run_folder(run)
+    console.setup_logging()
+    with showing_progress() as listener:
+        found, folder = audit_finished(
+            run, rows=rows, draws=draws, data=data, output=output, force=force, listener=listener
+        )
+    if json:
+        console.print_json({"output": str(folder), **found.as_json()})
+        return
+    console.out.print(audit_table(found))
+    console.out.print(popular_sentence(found), markup=False, highlight=False)
+    console.out.print(f"page        {folder / 'audit.html'}", markup=False, highlight=False)
+
+
+@app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="YAML file that names a config and the options to vary.")],
     workers: Annotated[int | None, typer.Option(help="Runs at a time; default: one for each thread.")] = None,
