@@ -49,3 +49,23 @@ def test_only_the_nearest_neighbors_of_a_history_item_count() -> None:
 def test_an_empty_history_says_nothing() -> None:
     knn = counted([[1, 2], [2, 3]], ItemKNNConfig())
     assert knn.score_all(torch.zeros(1, 3, dtype=torch.long))[0, 1:].abs().sum() == 0
+
+
+def test_rows_with_the_same_history_are_scored_once_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    knn = counted([[1, 2, 3], [2, 3, 4], [5, 6]], ItemKNNConfig(shrinkage=0.0))
+    history = torch.tensor([[1, 2], [3, 0], [1, 2], [5, 0], [3, 0]])
+    candidates = torch.tensor([[3, 4], [2, 4], [4, 5], [6, 1], [0, 2]])
+    expected = knn.score_all(history).gather(1, candidates)
+    scored: list[int] = []
+    whole = knn.score_all
+
+    def counting(rows: torch.Tensor) -> torch.Tensor:
+        scored.append(len(rows))
+        return whole(rows)
+
+    monkeypatch.setattr(knn, "score_all", counting)
+    assert torch.equal(knn.score(history, candidates), expected)
+    assert scored == [3]
+    monkeypatch.setattr("llara.recommender.pairs._ENTRIES_AT_ONCE", 2 * (NUM_ITEMS + 1))  # two histories at once
+    assert torch.equal(knn.score(history, candidates), expected)
+    assert scored == [3, 2, 1]

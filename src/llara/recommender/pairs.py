@@ -74,13 +74,18 @@ class PairRecommender(Recommender):
         """Score of every item, [B, num_items + 1]; column 0 is -inf."""
 
     def score(self, history: Tensor, candidates: Tensor) -> Tensor:
-        """The same numbers for candidates only, [B, C]; -inf at padding."""
+        """The same numbers for candidates only, [B, C]; -inf at padding.
+
+        Rows with the same history, one for each draw of candidates, are scored once.
+        """
+        scores = torch.zeros(candidates.shape, device=candidates.device)
+        distinct, row_of = torch.unique(history, dim=0, return_inverse=True) if len(history) else (history, history)
         step = max(1, _ENTRIES_AT_ONCE // (self.num_items + 1))
-        blocks = range(0, len(history), step)
-        return torch.cat(
-            [self.score_all(history[at : at + step]).gather(1, candidates[at : at + step]) for at in blocks]
-            or [torch.zeros(candidates.shape, device=candidates.device)]
-        )
+        for at in range(0, len(distinct), step):
+            of_catalog = self.score_all(distinct[at : at + step])
+            rows = ((row_of >= at) & (row_of < at + step)).nonzero().flatten()
+            scores[rows] = of_catalog[row_of[rows] - at].gather(1, candidates[rows])
+        return scores
 
     def score_each(self, history: Tensor, items: Tensor | None = None) -> Tensor:
         """See `Recommender.score_each`."""
