@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,8 @@ from llara.evaluate import (
     paired_test,
 )
 from llara.evaluate.judging import score_draws
-from llara.model import BackboneConfig, Llara, NanoConfig, score_candidates
+from llara.model import BackboneConfig, Llara, NanoConfig, SequenceConfig, score_candidates
+from llara.model.weighing import by_itself, is_silent, weigh
 from llara.recommender import Popularity, RecommenderScorer, SASRec
 
 if TYPE_CHECKING:
@@ -327,3 +329,33 @@ def test_a_head_without_weight_is_named_for_what_it_is(llara: Llara, dataset: Da
     task = build_task(dataset, split, "validation", CONFIG, draws=1)
     ours, theirs = judge(LlaraScorer(model, "listwise"), task), judge(RecommenderScorer(recommender), task)
     assert (ours.result.ranks == theirs.result.ranks).all()
+
+
+@pytest.mark.parametrize("way", ["listwise", "sequence"])
+def test_a_silent_head_says_nothing_and_is_still_judged_by_itself(
+    way: "ScorerName", llara: Llara, dataset: Dataset, split: Split, tmp_path: Path
+) -> None:
+    config = replace(llara.config, recommender_prior=True, sequence=SequenceConfig(head=True))
+    model = Llara.from_backbone(config.backbone, SASRec(NUM_ITEMS, width=16, seed=0), dataset.catalog, config=config)
+    model.eval()
+    task = build_task(dataset, split, "validation", CONFIG, draws=2)
+    weigh(model, way, head=2.0, prior=1.0)
+    with by_itself(model, way):
+        alone = score_draws(LlaraScorer(model, way), task)
+    weigh(model, way, head=0.0, prior=0.5)
+    assert is_silent(model, way)
+    recommender = score_draws(RecommenderScorer(model.recommender), task)
+    silent = score_draws(LlaraScorer(model, way), task)
+    differences = silent - silent.mean(axis=2, keepdims=True)
+    np.testing.assert_allclose(differences, 0.5 * (recommender - recommender.mean(axis=2, keepdims=True)), atol=1e-5)
+    model.save_pretrained(tmp_path / way)
+    again = Llara.from_pretrained(tmp_path / way)
+    assert is_silent(again, way)
+    found = judge_without_recommender(judge(LlaraScorer(again, way), task), again, way, task)
+    assert found is not None
+    assert found.result.name == f"hybrid LLaRA ({way} without sasrec)"
+    assert found.predictions.scores is not None
+    np.testing.assert_allclose(found.predictions.scores, alone, atol=1e-5)
+    assert is_silent(again, way)
+    weigh(again, way, head=1.0, prior=0.5)
+    assert not is_silent(again, way)

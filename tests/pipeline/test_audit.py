@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from llara.evaluate import LlaraScorer, TaskMaterial, judge, task_named
-from llara.evaluate.scorers import prior_left_out
+from llara.model.weighing import by_itself
 from llara.run.audit import Audit, audit_run
 from llara.run.audit.probes import _changes
 from llara.run.reevaluation import OpenedRun, open_finished
@@ -44,7 +44,7 @@ def test_numbers_are_those_of_asking_by_hand(trained: "Trained") -> None:
     scorer = LlaraScorer(llara, way, batch_size=8)
 
     def asked(other: "RankingTask") -> float:
-        with prior_left_out(llara, way) if audit.alone else nullcontext():
+        with by_itself(llara, way) if audit.alone else nullcontext():
             return judge(scorer, other).result.hit_ratio
 
     found = by_name(audit)

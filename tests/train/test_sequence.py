@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from llara.data import Examples, Sequences
 from llara.errors import ConfigError, DivergenceError
 from llara.model import Llara, LlaraOutput, ScoredItems, SequenceConfig, score_candidates, score_catalog
+from llara.model.weighing import leave_prior_out, weigh
 from llara.prompt import PromptBatch, collate_histories
 from llara.recommender import FoldRecommenders, SASRec
 from llara.train import (
@@ -148,12 +149,12 @@ def test_a_prior_that_is_left_out_of_training_changes_nothing_there(tiny_llara: 
     for prior in (True, False):
         llara = tiny_llara(sequence=HEAD, recommender_prior=prior)
         if prior:
-            llara.leave_prior_out()
+            leave_prior_out(llara)
         Trainer(llara, data, config=settings(), validate=lambda _: 0.5).train()
         trained.append(llara)
     with_prior, without = trained
     np.testing.assert_array_equal(score_catalog(with_prior, [[3, 7]]), score_catalog(without, [[3, 7]]))
-    with_prior.weigh("sequence", head=2.0, prior=0.5)
+    weigh(with_prior, "sequence", head=2.0, prior=0.5)
     alone = score_catalog(without, [[3, 7]])[0]
     with torch.no_grad():
         below = with_prior.recommender.score_all(torch.tensor([[3, 7]]))[0].double().cpu().numpy()

@@ -12,9 +12,10 @@ from scipy.special import log_softmax
 from llara.data import IntArray
 from llara.evaluate.judging import score_draws
 from llara.evaluate.metrics import FloatArray, hit_ratio, target_ranks
-from llara.evaluate.scorers import LlaraScorer, prior_left_out
+from llara.evaluate.scorers import LlaraScorer
 from llara.evaluate.task import RankingTask
 from llara.model import Llara, ScorerName
+from llara.model.weighing import by_itself, weigh
 from llara.recommender import RecommenderScorer
 
 _NOTHING = 1e-6
@@ -114,7 +115,7 @@ def calibrate_prior(llara: Llara, task: RankingTask, *, batch_size: int, way: Sc
     learned = float(llara.prior_weight_of(way).detach())
     head, prior = _parts(llara, task, batch_size=batch_size, way=way)
     weights = fit_prior_weights(head, prior, task.target_columns.ravel(), learned=learned)
-    llara.weigh(way, head=weights.head, prior=weights.prior)
+    weigh(llara, way, head=weights.head, prior=weights.prior)
     return weights
 
 
@@ -132,7 +133,7 @@ def calibrated_hit_ratio(llara: Llara, task: RankingTask, *, batch_size: int, wa
 @torch.no_grad()
 def _parts(llara: Llara, task: RankingTask, *, batch_size: int, way: ScorerName) -> tuple[FloatArray, FloatArray]:
     """Scores of the head alone, and the recommender's log-probabilities, of all draws one after another, [M, C]."""
-    with prior_left_out(llara, way):
+    with by_itself(llara, way):
         head = score_draws(LlaraScorer(llara, way, batch_size=batch_size), task)
     prior = torch.from_numpy(score_draws(RecommenderScorer(llara.recommender), task)).log_softmax(dim=-1).numpy()
     return head.reshape(-1, head.shape[2]), prior.reshape(-1, prior.shape[2])

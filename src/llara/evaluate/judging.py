@@ -14,10 +14,11 @@ from llara.evaluate.metrics import FloatArray
 from llara.evaluate.model_result import ModelResult
 from llara.evaluate.predictions import Predictions, predictions_from_choices, predictions_from_scores
 from llara.evaluate.results import EvaluationReport, compare_results
-from llara.evaluate.scorers import LlaraScorer, check_scores, is_only_the_recommender, prior_left_out, scores_catalog
+from llara.evaluate.scorers import LlaraScorer, check_scores, is_only_the_recommender, scores_catalog
 from llara.evaluate.slices import behavior_of
 from llara.evaluate.task import CatalogTask, RankingTask
 from llara.model import Llara, ScorerName, chosen_columns, generate_answers
+from llara.model.weighing import by_itself, has_learned
 from llara.recommender import Progress, Recommender, RecommenderScorer, Scorer
 
 _ROWS_AT_ONCE = 512
@@ -104,7 +105,7 @@ def judge_without_recommender(
 ) -> Judged | None:
     """What a head ranks by itself: its score with the recommender's part taken out again.
 
-    Candidates need no other pass for it; a whole catalog, of which no scores are kept, does.
+    Candidates need no other pass for it; a silent head does, and a whole catalog, of which no scores are kept.
 
     Args:
         whole: How the head and the recommender ranked together.
@@ -114,15 +115,15 @@ def judge_without_recommender(
         batch_size: Histories per pass.
 
     Returns:
-        None where there is no such part, or nothing else: a score without prior, or a head without weight.
+        None where there is no such part, or nothing else: a score without prior, or a head without weights.
     """
     scores = whole.predictions.scores
     has_prior = llara.config.recommender_prior and llara.uses_behavior
-    if scores is None or not has_prior or is_only_the_recommender(llara, way):
+    if scores is None or not has_prior or not has_learned(llara, way):
         return None
     name = f"hybrid LLaRA ({way} without {llara.recommender.name})"
-    if isinstance(task, CatalogTask):
-        with prior_left_out(llara, way):
+    if isinstance(task, CatalogTask) or is_only_the_recommender(llara, way):
+        with by_itself(llara, way):
             return judge(LlaraScorer(llara, way, batch_size=batch_size), task, name=name)
     started = time.perf_counter()
     weight = float(llara.prior_weight_of(way).detach())

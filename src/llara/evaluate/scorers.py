@@ -1,17 +1,16 @@
 """Which scorers can be judged by name: to add one, write its class in a file and register it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
 
 import numpy as np
-import torch
 
 from llara.data import IntArray, Split
 from llara.errors import ConfigError
 from llara.evaluate.metrics import FloatArray
 from llara.model import Llara, ScorerName, score_candidates, score_catalog
+from llara.model.weighing import is_silent
 from llara.recommender import CatalogScorer, Popularity, Progress, RecommenderScorer, Scorer
 
 
@@ -65,20 +64,6 @@ def scores_catalog(scorer: Scorer) -> TypeGuard[CatalogScorer]:
     return callable(getattr(scorer, "score_catalog", None))
 
 
-@contextmanager
-def prior_left_out(llara: Llara, way: ScorerName) -> Iterator[None]:
-    """Within, the recommender's judgment has no part in a head's scores."""
-    weight = llara.prior_weight_of(way)
-    learned = weight.detach().clone()
-    with torch.no_grad():
-        weight.zero_()
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            weight.copy_(learned)
-
-
 def model_name(llara: Llara, way: str) -> str:
     """How tables call a LLaRA: by prompt kind and way of scoring.
 
@@ -92,11 +77,7 @@ def model_name(llara: Llara, way: str) -> str:
 
 def is_only_the_recommender(llara: Llara, way: str = "listwise") -> bool:
     """Whether the score of a head is the recommender's alone, because the head has no weight."""
-    if not (llara.config.recommender_prior and llara.uses_behavior):
-        return False
-    if way == "sequence":
-        return llara.sequence is not None and not bool(llara.sequence.of_state.weight.detach().any())
-    return way == "listwise" and not bool(llara.head.weight.detach().any())
+    return llara.config.recommender_prior and llara.uses_behavior and is_silent(llara, way)
 
 
 @dataclass(frozen=True)

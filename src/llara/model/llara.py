@@ -128,6 +128,7 @@ class Llara(Network):
         )
         load_own(llara, saved.tensors, Path(folder))
         llara.take_choices(saved.choices)
+        llara.silent.update(saved.silent)
         return llara.to(device or best_device()).eval()
 
     def save_pretrained(self, folder: Path | str) -> None:

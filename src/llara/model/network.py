@@ -55,6 +55,9 @@ class Network(nn.Module):
         recommender: Fitted recommender; its item table feeds the projector and never changes.
         config: As used to build `model` and `encoder`.
         texts: With `config.sequence.head`: a vector of each item's text, row 0 padding, [num_items + 1, V].
+
+    Attributes:
+        silent: Heads whose scores are 0, as `llara.model.weighing` left them: the recommender alone ranks.
     """
 
     item_table: Tensor
@@ -107,6 +110,7 @@ class Network(nn.Module):
             if config.sequence.items == "vectors":
                 # Another seed than the projector's: equal weights would add up where both read vectors of one width.
                 self.text_projector = Projector(self.sequence.texts, width, target_norm=norm, seed=config.seed + 1)
+        self.silent: set[str] = set()
         self.slots = nn.ModuleDict()
         self._build_slots()
         self.last_feed_forward = LastFeedForward(
@@ -308,6 +312,8 @@ class Network(nn.Module):
         at_candidates = hidden[rows, batch.candidate_positions].float()  # [B, C, D]
         with torch.autocast(hidden.device.type, enabled=False):
             scores: Tensor = self.head(at_candidates).squeeze(-1)
+            if "listwise" in self.silent:
+                scores = torch.zeros_like(scores)
             if self._has_prior(self.prior_weight):
                 log_probs = self._recommender_log_probs(batch) if prior is None else prior
                 usable = batch.candidate_mask & batch.hybrid[:, None]
@@ -318,6 +324,8 @@ class Network(nn.Module):
         head = self.sequence_head()
         rows, columns = _learned_places(batch)
         scores: Tensor = head(hidden[rows, batch.history_positions[rows, columns]], batch.hybrid[rows], items)
+        if "sequence" in self.silent:
+            scores = scores.masked_fill(~torch.isneginf(scores), 0.0)
         if not self._has_prior(head.prior_weight):
             return scores
         below = scores_after_items(self.recommender, batch, items) if prior is None else prior
@@ -328,23 +336,9 @@ class Network(nn.Module):
         """Whether the recommender's scores stand under a head; those of weight 0 need not be computed."""
         return self.config.recommender_prior and (weight.requires_grad or bool(weight))
 
-    def leave_prior_out(self) -> None:
-        """Train the heads by themselves: the recommender's scores get weight 0 until `weigh` gives them another."""
-        for way in ("listwise", "sequence"):
-            if way == "listwise" or self.sequence is not None:
-                self.prior_weight_of(way).requires_grad_(False).zero_()
-
     def prior_weight_of(self, way: str) -> nn.Parameter:
         """The weight of the recommender's scores under a head, `listwise` or `sequence`."""
         return self.sequence_head().prior_weight if way == "sequence" else self.prior_weight
-
-    @torch.no_grad()
-    def weigh(self, way: str, *, head: float, prior: float) -> None:
-        """Multiply the scores of a head by `head`, and give the recommender's the weight `prior`."""
-        part = self.sequence_head().of_state if way == "sequence" else self.head
-        for weight in part.parameters():
-            weight.mul_(head)
-        self.prior_weight_of(way).fill_(prior)
 
     def sequence_head(self) -> SequenceHead:
         """The sequence head.

@@ -97,10 +97,11 @@ def scores_after_items(recommender: Recommender, batch: PromptBatch, items: Tens
         items: Indices of the items to score, [S]; None: all, padding with -inf, [M, num_items + 1].
     """
     history = batch.history_items
-    if batch.next_items.shape[1] == 0:
-        of_all = recommender.score_all(history).float()
-        return of_all if items is None else of_all[:, items]
-    found = recommender.score_each(history, items).float()
+    with torch.autocast(history.device.type, enabled=False):  # its scores are those that it has by itself
+        if batch.next_items.shape[1] == 0:
+            of_all = recommender.score_all(history).float()
+            return of_all if items is None else of_all[:, items]
+        found = recommender.score_each(history, items).float()
     return found[(batch.next_items != 0)[history != 0]]
 
 

@@ -87,7 +87,7 @@ class UserSlot:
 
     def vectors(self, host: SlotHost, keys: Tensor, histories: Tensor) -> Tensor:
         """States depend on the history alone."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(histories.device.type, enabled=False):
             states = host.recommender.encode(histories).to(host.item_table.dtype)
         projected: Tensor = host.slots[self.name](states)
         return projected

@@ -84,6 +84,7 @@ def save_llara(
         "default_scorer": default_scorer,
         "history_length": history_length,
         "choices": llara.choices,
+        "silent": sorted(llara.silent),
         "backbone_stored": own,
         "config": asdict(llara.config),
     }
@@ -122,6 +123,7 @@ class SavedLlara:
     default_scorer: ScorerName
     history_length: int | None
     choices: dict[str, str]
+    silent: list[str]
     tensors: dict[str, Tensor]
 
     @property
@@ -164,6 +166,7 @@ def read_llara(folder: Path) -> SavedLlara:
         default_scorer=content["default_scorer"],
         history_length=content.get("history_length"),  # folders saved before do not say
         choices=content.get("choices", {}),
+        silent=content.get("silent", []),
         tensors=tensors,
     )
 

@@ -12,9 +12,9 @@ from llara.data import Examples, IntArray, Split
 from llara.evaluate import FloatArray, LlaraScorer, PairedTest, RankingTask, paired_test
 from llara.evaluate.judging import score_draws
 from llara.evaluate.metrics import target_ranks
-from llara.evaluate.scorers import prior_left_out
 from llara.model import BackboneConfig, Llara, LlaraConfig, ScorerName
 from llara.model.backbone import NANO
+from llara.model.weighing import by_itself
 from llara.run.events import Advance, Listener, ignore, stage
 
 _AGES = 5
@@ -111,7 +111,7 @@ def audit_run(
     changes = list(_changes(llara, task, way, np.random.default_rng(seed)))
     ages = range(1, min(_AGES, int(task.examples.history_length.max())) + 1)
     total = task.num_rankings * (1 + len(changes) + len(ages))
-    with prior_left_out(llara, way) if alone else nullcontext(), stage(listener, "asking otherwise", total) as advance:
+    with by_itself(llara, way) if alone else nullcontext(), stage(listener, "asking otherwise", total) as advance:
         known = _Known(_Model(llara, way, batch_size, advance), task)
         probes = [known.as_it_is(), *(known.probe(change) for change in changes)]
         left_out = [known.left_out(age) for age in ages]

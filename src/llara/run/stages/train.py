@@ -10,6 +10,7 @@ import numpy as np
 from llara.data import Examples, Sequences
 from llara.evaluate import LlaraScorer, calibrated_hit_ratio, judge
 from llara.model import Llara, ScorerName
+from llara.model.weighing import leave_prior_out
 from llara.recommender import FoldRecommenders
 from llara.run.choices import validating_scorer, ways_with_prior
 from llara.run.events import Advance, Listener, Notice, stage
@@ -91,7 +92,7 @@ class TrainStage:
     def _prepare(self) -> None:
         """Without folds, the heads are trained by themselves."""
         if self.material.config.prior_folds == 0:
-            self.llara.leave_prior_out()
+            leave_prior_out(self.llara)
 
     def _rows(self) -> Examples | Sequences:
         """What the objective learns from: rows with a target each, or whole sequences."""
