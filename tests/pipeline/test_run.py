@@ -254,6 +254,20 @@ def test_a_run_given_twice_is_refused_before_anything_is_scored(world: "World") 
         assert "is given twice" in world.llara("evaluate", world.hybrid, *options, "--force").refused()
 
 
+def test_runs_are_compared_on_dense_rows_of_which_each_user_has_one(trained: "Trained") -> None:
+    """Leave-one-out has one row a user: dense rows, thinned, were once taken for the protocol's own."""
+    world = trained.world
+    chosen = ("data.split.method=leave-one-out", "evaluate.rows=dense", "evaluate.rows_limit=9")
+    settings = [part for setting in chosen for part in ("--set", setting)]
+    for name in ("one-out", "one-out-text"):
+        text = ("--set", "train.curriculum.kind=text-only") if name.endswith("text") else ()
+        world.llara("train", world.config(name), *settings, *text)
+    run, other = (world.folder / name for name in ("one-out", "one-out-text"))
+    found = world.llara("evaluate", run, "--against", other, "--rows", "dense", "--scorer", "auto", "--json").json()
+    assert (found["evaluation"]["rows"], found["evaluation"]["users"]) == (9, 9)
+    assert [name.endswith(", one-out-text") for name in found["differences"]] == [True]
+
+
 def test_other_rows_and_draws_can_be_evaluated(world: "World") -> None:
     arguments = ("--task", "validation", "--draws", "3", "--scorer", "answer", "--json")
     found = world.llara("evaluate", world.hybrid, *arguments).json()["evaluation"]

@@ -135,7 +135,7 @@ def reevaluate(
     if isinstance(asked, CatalogTask):
         scorers = _scorers_of_catalog(opened, scorers, draws=draws)
     leakage = accept_data(opened.config, opened.dataset, opened.split, asked, also_allowed=allow_leaks)
-    others = {name: _comparable(other, asked, data=data) for name, other in beside.items()}
+    others = {name: _comparable(other, asked, data=data, dense=rows == "dense") for name, other in beside.items()}
     if isinstance(asked, CatalogTask):
         for other in others.values():
             _scorers_of_catalog(other, None, draws=None)
@@ -212,10 +212,10 @@ def _scorers_of_catalog(opened: OpenedRun, scorers: Sequence[str] | None, *, dra
     return able
 
 
-def _comparable(run: Path, task: RankingTask, *, data: Path | None) -> OpenedRun:
+def _comparable(run: Path, task: RankingTask, *, data: Path | None, dense: bool) -> OpenedRun:
     """Another run, refused unless its candidates are the same item by item; before anything is scored."""
     opened = open_finished(run, data)
-    theirs = _rows(opened, task.task, task.part, len(task.draws) or None, dense=task.users is not None)
+    theirs = _rows(opened, task.task, task.part, len(task.draws) or None, dense=dense)
     if theirs.hashes != task.hashes or list(theirs.item_ids) != list(task.item_ids):
         raise DataError(
             f"{run} was trained with other candidates, split or item permutation, so its numbers do not compare. "
