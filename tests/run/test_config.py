@@ -22,7 +22,9 @@ from llara.run.config import (
     parse_config,
 )
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+_FILES = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+CONFIGS = [path for path in _FILES if not path.name.startswith("ablation-")]
+"""Of runs; `ablation-*.yaml` are sweeps, see tests/pipeline/test_sweep.py."""
 SMALLEST: dict[str, Any] = {"output": "runs/x", "data": {"folder": "data/x"}}
 
 
