@@ -21,6 +21,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .35rem .8rem; border-bottom: 1px solid #d9dee5; text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; }
+td + td { white-space: nowrap; }
 small { color: #5a6472; }
 </style></head>
 <body>
@@ -40,7 +41,7 @@ spoke for the right one.</p>
 <th scope="col">same first choice</th><th scope="col">change of the lead</th><th scope="col">rows</th></tr></thead>
 <tbody>
 {% for entry in audit.left_out %}
-<tr><td>{{ "the latest" if entry.age == 1 else "%d items before the end"|format(entry.age - 1) }}</td>
+<tr><td>{{ "the latest" if entry.age == 1 else "the latest but %d"|format(entry.age - 1) }}</td>
 <td>{{ "%.3f"|format(entry.hit_ratio) }}</td><td>{{ "%.0f %%"|format(100 * entry.same_choice) }}</td>
 <td>{{ "%+.3f"|format(entry.moved) }}</td><td>{{ "{:,}".format(entry.rows) }}</td></tr>
 {% endfor %}
