@@ -41,6 +41,7 @@ def test_combinations_are_trained_once_and_compared_on_one_page(dataset: "World"
     said = dataset.llara("sweep", sweep_file(dataset, "swept-all"), "--workers", "2").refused()
     assert "1 of 3 runs failed" in said
     assert "training diverged" in said
+    assert "Traceback" in (out / "logs" / "paper-wild.log").read_text(encoding="utf-8")
     runs = [out / "runs" / name for name in ("paper-usual", "text-only-usual")]
     made = [(run / "manifest.json").stat().st_mtime_ns for run in runs]
     path = sweep_file(dataset, "swept-all", skip=[{"rate": "wild"}])

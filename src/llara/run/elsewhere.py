@@ -72,9 +72,6 @@ def quiet_worker(log: Path) -> Iterator[Listener]:
     transformers_logging.disable_progress_bar()
     try:
         yield LineListener(logger.info)
-    except Exception:
-        logger.exception("ended early")
-        raise
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from llara.run.pipeline import train_run
 from llara.run.stages.recommender import RECOMMENDER_FOLDER
 from llara.run.start import fit_recommenders
 from llara.run.sweep.cells import Sweep
+
+logger = logging.getLogger(__name__)
 
 SHARED_FOLDER, LOG_FOLDER = "shared", "logs"
 _COMPLETE = "complete"
@@ -167,9 +170,10 @@ def _train(run: RunConfig, shared: Path, logs: Path) -> str:
 
 def _worked(work: Callable[[Listener], object], log: Path) -> str:
     """Do it, logging to a file; why it failed, in a text, since not every exception travels between processes."""
-    try:
-        with quiet_worker(log) as listener:
+    with quiet_worker(log) as listener:
+        try:
             work(listener)
-    except Exception as error:
-        return f"{type(error).__name__}: {error} (see {log})"
+        except Exception as error:  # whatever it is, the other runs go on
+            logger.exception("ended early")
+            return f"{type(error).__name__}: {error} (see {log})"
     return ""
