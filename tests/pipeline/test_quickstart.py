@@ -46,7 +46,8 @@ def test_quickstart_runs_the_whole_path_and_prints_one_json_object(dataset: "Wor
     names = [model["name"] for model in found["comparison"]["models"]]
     assert names[:2] == ["popularity", "sasrec"]
     assert {"text-only LLaRA (sequence)", "hybrid LLaRA (sequence)"} <= set(names)
-    assert Path(found["report"]).is_file()
+    assert found["comparison"]["ceiling"]["members"] == ["sasrec", "hybrid LLaRA (sequence without sasrec)"]
+    assert "An oracle that picks the best of sasrec" in Path(found["report"]).read_text(encoding="utf-8")
     again = dataset.llara("quickstart", "--output", folder)
     assert "has a finished quickstart" in again.refused()
 

@@ -242,7 +242,7 @@ def _side_by_side(text_only: FinishedRun, hybrid: FinishedRun) -> EvaluationRepo
     report, first = hybrid.evaluated.report, text_only.evaluated.report.results
     ours = [result for result in report.results if result.name.startswith("hybrid")]
     compared = compare_results([*first, *ours], baseline=report.baseline, sliced_by=report.sliced_by)
-    return replace(compared, known_leaks=report.known_leaks)
+    return replace(compared, known_leaks=report.known_leaks, members=report.members)
 
 
 def _save_comparison(hybrid: FinishedRun, report: EvaluationReport, config: RunConfig) -> None:
